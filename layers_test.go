@@ -1,0 +1,93 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package osbuild_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// layers is the layer table of docs/architecture.md: each package, and the
+// packages of ours that its code (tests aside) may import. Arrows run
+// downwards only, so the list is also a reading order from the bottom up.
+var layers = map[string][]string{
+	"store/nar":     {},
+	"store/fsys":    {},
+	"store/refscan": {},
+	"store":         {"store/nar", "store/fsys", "store/refscan"},
+	"closure":       {"store"},
+
+	"runner/spec":             {},
+	"runner/mount":            {"runner/spec"},
+	"runner/idmap":            {"runner/spec"},
+	"runner/net":              {"runner/spec"},
+	"runner/cgroup":           {"runner/spec"},
+	"runner":                  {"runner/spec", "runner/mount", "runner/idmap", "runner/net", "runner/cgroup"},
+	"runner/activate/account": {"runner/spec"},
+	"runner/activate":         {"runner/spec", "runner/activate/account"},
+	"runner/supervise":        {"runner/spec"},
+
+	"builder/derivation": {"store"},
+	"builder/realise":    {"builder/derivation", "store", "runner/spec"},
+	"builder/builtin":    {"builder/realise", "builder/derivation", "store", "store/nar"},
+	"builder/golang":     {"builder/derivation", "store"},
+	"builder/service":    {"builder/derivation"},
+	"builder/services":   {"builder/service", "builder/derivation", "runner/spec"},
+	"builder/system":     {"builder/services", "builder/service", "builder/derivation", "runner/spec"},
+	"builder/lang":       {"builder/system", "builder/services", "builder/service", "builder/golang", "builder/derivation", "store"},
+}
+
+// TestLayers compares what `go list` says with the table. The commands may
+// import everything; a package that the table lacks is an error, so that
+// nobody adds a room without saying where it stands.
+func TestLayers(t *testing.T) {
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,GoFiles", "./...")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	seen := map[string]bool{}
+	dec := json.NewDecoder(bytes.NewReader(out))
+	for {
+		var p struct {
+			ImportPath string
+			Imports    []string
+			GoFiles    []string
+		}
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(p.ImportPath, "osbuild/")
+		if len(p.GoFiles) == 0 || strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "fixtures/") {
+			continue
+		}
+		seen[name] = true
+		allowed, ok := layers[name]
+		if !ok {
+			t.Errorf("package %s is not in the layer table: say what it may import", name)
+			continue
+		}
+		for _, imp := range p.Imports {
+			ours, found := strings.CutPrefix(imp, "osbuild/")
+			if found && !slices.Contains(allowed, ours) {
+				t.Errorf("%s imports %s, which the layer table does not allow", name, ours)
+			}
+		}
+	}
+	for name := range layers {
+		if !seen[name] {
+			t.Errorf("the layer table names %s, which is not there", name)
+		}
+	}
+}
