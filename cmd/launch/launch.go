@@ -1,0 +1,182 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package launch is the part of the command line that starts containers. It is
+// shared by `osbuild run-container` and by the launcher inside every
+// run-container script, `osbuild-init run`, so that both take the same flags
+// and behave alike.
+//
+// It owns the words of those flags and their checks, before anything is built
+// or started. It never evaluates a declaration and never looks into a store's
+// database. Start with [Flags].
+package launch
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"osbuild/runner"
+	"osbuild/runner/spec"
+)
+
+// Flags are the options of a start. Nothing in them changes a system's hash.
+type Flags struct {
+	shares, exposes, secrets []string
+
+	network  bool
+	name     string
+	detach   bool
+	pidFile  string
+	state    string
+	wait     time.Duration
+	ids      int
+	singleID bool
+	dryRun   bool
+}
+
+// Declare adds the flags to fs.
+func (f *Flags) Declare(fs *pflag.FlagSet) {
+	fs.StringArrayVar(&f.shares, "share", nil, "share `SOURCE[=TARGET]` of the host, writable")
+	fs.StringArrayVar(&f.exposes, "expose", nil, "show `SOURCE[=TARGET]` of the host, read-only")
+	fs.BoolVar(&f.network, "network", false, "share the host's network")
+	fs.StringVar(&f.name, "name", "", "the container's `NAME` (default: the host name and a number)")
+	fs.BoolVar(&f.detach, "detach", false, "go to the background once the services are up")
+	fs.StringVar(&f.pidFile, "pid-file", "", "write the container's PID to `FILE`")
+	fs.StringVar(&f.state, "state", "", "keep /var, /home, /root, /srv and the ids in `DIR`")
+	fs.StringArrayVar(&f.secrets, "secret", nil, "give the file as /run/secrets/NAME: `NAME=FILE`")
+	fs.DurationVar(&f.wait, "wait", 30*time.Second, "how long to wait for the services before the command")
+	fs.IntVar(&f.ids, "ids", 0, "give the container `N` ids instead of 65536 (root only)")
+	fs.BoolVar(&f.singleID, "single-id", false, "map root alone, where there are no subordinate ids")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "print what would be done, as a list of steps, and do nothing")
+}
+
+// Network says that the host's network is shared: it changes the system.
+func (f *Flags) Network() bool { return f.network }
+
+// Detach says that the container goes to the background.
+func (f *Flags) Detach() bool { return f.detach }
+
+// DryRun says that the plan is only printed.
+func (f *Flags) DryRun() bool { return f.dryRun }
+
+var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$`)
+
+// Options checks the flags and turns them into the runner's options. The
+// system itself is added by the caller.
+func (f *Flags) Options(command []string) (runner.Options, error) {
+	o := runner.Options{
+		Name:     f.name,
+		PIDFile:  f.pidFile,
+		Wait:     f.wait,
+		Command:  command,
+		IDs:      f.ids,
+		SingleID: f.singleID,
+		Secrets:  map[string]string{},
+		Stdin:    os.Stdin,
+		Stdout:   os.Stdout,
+		Stderr:   os.Stderr,
+	}
+	if f.name != "" && !validName.MatchString(f.name) {
+		return o, fmt.Errorf("cannot name the container %q: want letters, digits, _, . and -, 63 at most, a letter or digit first", f.name)
+	}
+	if f.ids != 0 && os.Geteuid() != 0 {
+		return o, errors.New("cannot give the container another number of ids: --ids is for root only")
+	}
+	if f.detach && len(command) > 0 {
+		return o, errors.New("cannot detach from a command: leave out --detach, or the command")
+	}
+	for _, s := range f.shares {
+		m, err := parseMapping("share", s)
+		if err != nil {
+			return o, err
+		}
+		m.Writable = true
+		o.Mappings = append(o.Mappings, m)
+	}
+	for _, s := range f.exposes {
+		m, err := parseMapping("expose", s)
+		if err != nil {
+			return o, err
+		}
+		o.Mappings = append(o.Mappings, m)
+	}
+	for _, s := range f.secrets {
+		name, file, ok := strings.Cut(s, "=")
+		if !ok || !validName.MatchString(name) {
+			return o, fmt.Errorf("cannot give secret %q: want NAME=FILE", s)
+		}
+		path, err := existing("give secret "+name, file)
+		if err != nil {
+			return o, err
+		}
+		o.Secrets[name] = path
+	}
+	var err error
+	for _, p := range []struct{ from, to *string }{{&f.state, &o.StateDir}, {&f.pidFile, &o.PIDFile}} {
+		if *p.from == "" {
+			continue
+		}
+		if *p.to, err = filepath.Abs(*p.from); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// parseMapping reads SOURCE or SOURCE=TARGET. A source that is not there is
+// found now, before a long build: it is most likely a slip.
+func parseMapping(verb, text string) (spec.Mapping, error) {
+	source, target, found := strings.Cut(text, "=")
+	path, err := existing(verb+" "+source, source)
+	if err != nil {
+		return spec.Mapping{}, err
+	}
+	if !found {
+		target = path
+	}
+	if !filepath.IsAbs(target) || filepath.Clean(target) == "/" {
+		return spec.Mapping{}, fmt.Errorf("cannot %s %s: the target %q is not an absolute path below /", verb, source, target)
+	}
+	return spec.Mapping{Source: path, Target: filepath.Clean(target)}, nil
+}
+
+func existing(what, path string) (string, error) {
+	if path == "" {
+		return "", fmt.Errorf("cannot %s: no path given", strings.TrimSpace(what))
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(abs); errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("cannot %s: there is no such file or folder; make it, or mend the path", what)
+	} else if err != nil {
+		return "", fmt.Errorf("cannot %s: %w", what, err)
+	}
+	return abs, nil
+}
+
+// ReadContainer reads container.json of a system item that lies at dir.
+func ReadContainer(dir string) (spec.Container, error) {
+	var c spec.Container
+	text, err := os.ReadFile(filepath.Join(dir, "container.json"))
+	if err != nil {
+		return c, fmt.Errorf("cannot boot %s: it is not a system: %w", dir, err)
+	}
+	if err := json.Unmarshal(text, &c); err != nil {
+		return c, fmt.Errorf("cannot boot %s: container.json: %w", dir, err)
+	}
+	if c.Version != spec.Version {
+		return c, fmt.Errorf("cannot boot %s: container.json has version %d, this osbuild knows %d; build the system again", dir, c.Version, spec.Version)
+	}
+	return c, nil
+}
