@@ -1,0 +1,207 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package fsys
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// OS is the real file system. It calls the kernel directly: the os package
+// tries to register every file with the poller, which costs an extra call
+// for each of the many small files of a tree.
+type OS struct{}
+
+var _ FS = OS{}
+
+type osFile struct {
+	fd   int
+	path string
+}
+
+// retry repeats a call that a signal interrupted.
+func retry(f func() error) error {
+	for {
+		if err := f(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+func pathError(op, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: path, Err: err}
+}
+
+func open(path string, flags int, perm fs.FileMode) (File, error) {
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = unix.Open(path, flags|unix.O_WRONLY|unix.O_CLOEXEC, uint32(perm.Perm()))
+		return err
+	})
+	if err != nil {
+		return nil, pathError("open", path, err)
+	}
+	return &osFile{fd: fd, path: path}, nil
+}
+
+// Create implements FS.
+func (OS) Create(path string, perm fs.FileMode) (File, error) {
+	return open(path, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, perm)
+}
+
+// Append implements FS.
+func (OS) Append(path string, perm fs.FileMode) (File, error) {
+	return open(path, unix.O_CREAT|unix.O_APPEND, perm)
+}
+
+// Modify implements FS.
+func (OS) Modify(path string) (File, error) { return open(path, unix.O_NOFOLLOW, 0) }
+
+// OpenLock implements FS.
+func (OS) OpenLock(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+}
+
+// Mkdir implements FS.
+func (OS) Mkdir(path string, perm fs.FileMode) error {
+	return pathError("mkdir", path, retry(func() error { return unix.Mkdir(path, uint32(perm.Perm())) }))
+}
+
+// Symlink implements FS.
+func (OS) Symlink(target, path string) error {
+	return pathError("symlink", path, retry(func() error { return unix.Symlink(target, path) }))
+}
+
+// Rename implements FS. Unlike os.Rename it lets a link or file replace
+// another, and nothing else.
+func (OS) Rename(from, to string) error {
+	if err := retry(func() error { return unix.Rename(from, to) }); err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return nil
+}
+
+// Remove implements FS.
+func (OS) Remove(path string) error {
+	err := retry(func() error { return unix.Unlink(path) })
+	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) {
+		if derr := retry(func() error { return unix.Rmdir(path) }); !errors.Is(derr, unix.ENOTDIR) {
+			err = derr
+		}
+	}
+	return pathError("remove", path, err)
+}
+
+// Chmod implements FS. The caller knows that path is no link.
+func (OS) Chmod(path string, perm fs.FileMode) error {
+	return pathError("chmod", path, retry(func() error { return unix.Chmod(path, uint32(perm.Perm())) }))
+}
+
+// Chown implements FS.
+func (OS) Chown(path string, uid, gid int) error {
+	return pathError("chown", path, retry(func() error { return unix.Lchown(path, uid, gid) }))
+}
+
+// SetTime implements FS.
+func (OS) SetTime(path string, t time.Time) error {
+	return pathError("utimensat", path, retry(func() error {
+		return unix.UtimesNanoAt(unix.AT_FDCWD, path, timespecs(t), unix.AT_SYMLINK_NOFOLLOW)
+	}))
+}
+
+// RemoveXattr implements FS.
+func (OS) RemoveXattr(path, attr string) error {
+	return pathError("lremovexattr", path, retry(func() error { return unix.Lremovexattr(path, attr) }))
+}
+
+// Sync implements FS.
+func (OS) Sync(path string) error {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return pathError("open", path, err)
+	}
+	defer unix.Close(fd)
+	return pathError("syncfs", path, retry(func() error { return unix.Syncfs(fd) }))
+}
+
+func timespecs(t time.Time) []unix.Timespec {
+	ts := unix.NsecToTimespec(t.UnixNano())
+	return []unix.Timespec{ts, ts}
+}
+
+func (f *osFile) Write(p []byte) (int, error) {
+	done := 0
+	for done < len(p) {
+		var n int
+		err := retry(func() (err error) {
+			n, err = unix.Write(f.fd, p[done:])
+			return err
+		})
+		if err != nil {
+			return done, pathError("write", f.path, err)
+		}
+		done += n
+	}
+	return done, nil
+}
+
+func (f *osFile) WriteAt(p []byte, off int64) (int, error) {
+	done := 0
+	for done < len(p) {
+		var n int
+		err := retry(func() (err error) {
+			n, err = unix.Pwrite(f.fd, p[done:], off+int64(done))
+			return err
+		})
+		if err != nil {
+			return done, pathError("write", f.path, err)
+		}
+		done += n
+	}
+	return done, nil
+}
+
+// Finish implements File.
+func (f *osFile) Finish(perm fs.FileMode, t time.Time) error {
+	err := retry(func() error { return unix.Fchmod(f.fd, uint32(perm.Perm())) })
+	if err == nil {
+		ts := timespecs(t)
+		err = futimens(f.fd, ts)
+	}
+	return errors.Join(pathError("finish", f.path, err), f.Close())
+}
+
+// futimens sets the times of an open file. The kernel takes a null path for
+// the file itself, which no wrapper offers.
+func futimens(fd int, ts []unix.Timespec) error {
+	return retry(func() error {
+		_, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&ts[0])), 0, 0, 0)
+		if errno != 0 {
+			return errno
+		}
+		return nil
+	})
+}
+
+// Close implements File. Closing twice does nothing.
+func (f *osFile) Close() error {
+	if f.fd < 0 {
+		return nil
+	}
+	fd := f.fd
+	f.fd = -1
+	// A close that was interrupted has closed the file on Linux.
+	if err := unix.Close(fd); err != nil && !errors.Is(err, unix.EINTR) {
+		return pathError("close", f.path, err)
+	}
+	return nil
+}
