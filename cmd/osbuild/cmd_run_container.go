@@ -1,0 +1,187 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"osbuild/builder/system"
+	"osbuild/closure"
+	"osbuild/cmd/launch"
+	"osbuild/runner"
+	"osbuild/runner/spec"
+	"osbuild/store"
+)
+
+func runContainerVerb() verb {
+	return verb{
+		name:    "run-container",
+		args:    "FILE[:NAME] or ITEM or SCRIPT [-- COMMAND…]",
+		summary: "build a system and boot it as a container",
+		help: `osbuild run-container system.star                      # until Ctrl-C
+osbuild run-container system.star -- /usr/bin/hello    # boot, run, power off
+osbuild run-container --share=$PWD=/mnt system.star
+osbuild run-container --name web --detach --state ~/web system.star`,
+		program: true,
+		setup: func(fs *pflag.FlagSet) runFunc {
+			var f launch.Flags
+			f.Declare(fs)
+			return func(ctx context.Context, a *app, args []string) error {
+				return runContainer(ctx, a, &f, args)
+			}
+		},
+	}
+}
+
+func runContainer(ctx context.Context, a *app, f *launch.Flags, args []string) error {
+	before, command := splitCommand(args)
+	if len(before) != 1 {
+		return usagef("run-container: give one FILE, ITEM or SCRIPT, and a command only behind `--`")
+	}
+	o, err := f.Options(command)
+	if err != nil {
+		return err
+	}
+	item, err := a.containerItem(ctx, before[0], f.Network())
+	if err != nil {
+		return err
+	}
+	if err := a.describe(&o, item); err != nil {
+		return err
+	}
+	if f.DryRun() {
+		plan, err := runner.Plan(o)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(plan)
+		}
+		fmt.Fprint(a.stdout, plan)
+		return nil
+	}
+	if f.Detach() {
+		// The store must be durable before this process is gone.
+		if err := a.store.Sync(); err != nil {
+			return err
+		}
+		name, err := launch.Detach(ctx, detachedArgs(a, item), o)
+		if err == nil {
+			fmt.Fprintln(a.stdout, name)
+		}
+		return err
+	}
+	exit, err := runner.Run(ctx, o)
+	if err != nil {
+		return err
+	}
+	if exit.Status() != 0 {
+		return exitError{code: exit.Status()}
+	}
+	return nil
+}
+
+// detachedArgs are the arguments of the process in the background: the same
+// start, of the item that is built already.
+func detachedArgs(a *app, item store.Path) []string {
+	args := []string{"run-container", "--root", a.store.Root()}
+	return append(launch.WithoutDetach(args, os.Args[1:]), string(item))
+}
+
+// containerItem finds the system item to boot, building it if a declaration
+// is named.
+func (a *app) containerItem(ctx context.Context, target string, network bool) (store.Path, error) {
+	s, lease, err := a.openLease("run-container " + target)
+	if err != nil {
+		return "", err
+	}
+	file, name := splitTarget(target)
+	if !strings.HasSuffix(file, ".star") {
+		path, err := a.existingItem(s, target)
+		if err != nil {
+			return "", err
+		}
+		if err := lease.Add(path); err != nil {
+			return "", err
+		}
+		return systemOf(s, path)
+	}
+	e, err := a.evaluate(ctx, file)
+	if err != nil {
+		return "", err
+	}
+	value, err := e.program.Value(name)
+	if err != nil {
+		return "", err
+	}
+	declared, ok := value.(*system.OperatingSystem)
+	if !ok {
+		return "", fmt.Errorf("cannot boot %s: it is not an operating_system", target)
+	}
+	contained, err := system.Containerize(declared, system.ContainerOptions{SharedNetwork: network})
+	if err != nil {
+		return "", err
+	}
+	sys, err := system.Lower(e.env, contained)
+	if err != nil {
+		return "", err
+	}
+	paths, err := e.realiser.Realise(ctx, e.graph, sys.Path)
+	if err != nil {
+		return "", err
+	}
+	return paths[0], nil
+}
+
+// systemOf is the system item itself, or the one that a run-container script
+// refers to.
+func systemOf(s *store.Store, path store.Path) (store.Path, error) {
+	info, err := s.Info(path)
+	if err != nil {
+		return "", err
+	}
+	for _, p := range append([]store.Path{path}, info.References...) {
+		if _, err := os.Stat(s.Physical(p) + "/container.json"); err == nil {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("cannot boot %s: it is neither a system nor a run-container script", path)
+}
+
+// describe adds the system and its closure to the options of a start.
+func (a *app) describe(o *runner.Options, item store.Path) error {
+	container, err := launch.ReadContainer(a.store.Physical(item))
+	if err != nil {
+		return err
+	}
+	infos, err := closure.Compute(a.store, item)
+	if err != nil {
+		return err
+	}
+	var size int64
+	for _, info := range infos {
+		o.Items = append(o.Items, spec.Item{Logical: string(info.Path), Physical: a.store.Physical(info.Path)})
+		size += info.NarSize
+	}
+	o.System, o.Container = string(item), container
+	o.Message = func(text string) { a.say("%s", text) }
+	a.say("system %s: %d items, %.1f MiB", item.Base(), len(infos), float64(size)/(1<<20))
+	return nil
+}
+
+// existingItem finds an item by its logical path, name in the store or
+// physical path.
+func (a *app) existingItem(s *store.Store, arg string) (store.Path, error) {
+	path, err := resolveItem(s, arg)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", fmt.Errorf("cannot find %s: it is neither a declaration (FILE.star) nor an item of %s", arg, s.Root())
+	}
+	return path, err
+}

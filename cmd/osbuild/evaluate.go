@@ -1,0 +1,175 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+
+	"osbuild/builder/builtin"
+	"osbuild/builder/derivation"
+	"osbuild/builder/golang"
+	"osbuild/builder/lang"
+	"osbuild/builder/realise"
+	"osbuild/builder/service"
+	"osbuild/builder/system"
+	"osbuild/runner"
+	"osbuild/store"
+)
+
+// evaluation is one declaration, read: what it means as a graph of
+// derivations, and the means to realise parts of it.
+type evaluation struct {
+	graph    *derivation.Graph
+	env      *service.Env
+	program  *lang.Program
+	realiser *realise.Realiser
+}
+
+// evaluate reads a system file. Nothing is built and nothing is added to the
+// store yet.
+func (a *app) evaluate(ctx context.Context, file string) (*evaluation, error) {
+	s, lease, err := a.openLease("evaluate " + file)
+	if err != nil {
+		return nil, err
+	}
+	graph := derivation.NewGraph(s)
+	initItem, err := initItem(ctx, graph)
+	if err != nil {
+		return nil, err
+	}
+	env := &service.Env{Graph: graph, Init: initItem, System: derivation.HostSystem()}
+	program, err := lang.Load(ctx, file, lang.Options{
+		Graph: graph,
+		Env:   env,
+		Toolchain: sync.OnceValues(func() (*golang.Toolchain, error) {
+			return golang.HostToolchain(ctx, s)
+		}),
+		Print: func(text string) { a.say("%s", text) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &evaluation{graph: graph, env: env, program: program, realiser: a.newRealiser(s, lease)}, nil
+}
+
+func (a *app) newRealiser(s *store.Store, lease *store.Lease) *realise.Realiser {
+	jobs := a.jobs
+	if jobs <= 0 {
+		jobs = runtime.NumCPU()
+	}
+	return &realise.Realiser{
+		Store:    s,
+		Lease:    lease,
+		Executor: runner.Sandbox{},
+		Builtins: builtin.All(),
+		Jobs:     jobs,
+		Offline:  a.offline,
+		Observer: progress{a},
+	}
+}
+
+// initItem declares the item of osbuild-init, which lies beside this program
+// or where OSBUILD_INIT says. It becomes an item by its bytes.
+func initItem(ctx context.Context, g *derivation.Graph) (string, error) {
+	path := os.Getenv("OSBUILD_INIT")
+	if path == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return "", fmt.Errorf("cannot find osbuild-init: %w", err)
+		}
+		path = filepath.Join(filepath.Dir(self), "osbuild-init")
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("cannot find osbuild-init beside osbuild: %w; run `make build`, or set OSBUILD_INIT", err)
+	}
+	program, err := g.Source(ctx, "osbuild-init", path, nil, "", derivation.Position{})
+	if err != nil {
+		return "", err
+	}
+	return g.FileUnion("osbuild-init", map[string]string{"bin/osbuild-init": program}, true, derivation.Position{})
+}
+
+// splitTarget takes FILE or FILE:NAME apart; a file whose own name holds a
+// colon can still be named.
+func splitTarget(arg string) (file, name string) {
+	if _, err := os.Stat(arg); err == nil {
+		return arg, "system"
+	}
+	if i := strings.LastIndexByte(arg, ':'); i > 0 && !strings.Contains(arg[i:], "/") {
+		return arg[:i], arg[i+1:]
+	}
+	return arg, "system"
+}
+
+// buildable is what a name of a declaration stands for.
+type buildable struct {
+	// path is the store path or placeholder that realises it.
+	path string
+	// os is set for an operating system.
+	os *system.OperatingSystem
+}
+
+// value finds FILE:NAME and lowers it: an operating system to its system item
+// (or, with script, to its run-container script), a file-like to its own path.
+func (e *evaluation) value(target, name string, script bool) (buildable, error) {
+	value, err := e.program.Value(name)
+	if err != nil {
+		return buildable{}, err
+	}
+	return e.lower(target, value, script)
+}
+
+func (e *evaluation) lower(target string, value any, script bool) (buildable, error) {
+	switch v := value.(type) {
+	case string:
+		if script {
+			return buildable{}, fmt.Errorf("cannot make a container of %s: it is a file, not an operating_system", target)
+		}
+		if deps, err := e.graph.Deps(v); err == nil && len(deps) == 1 && deps[0] == v {
+			return buildable{path: v}, nil
+		}
+		return buildable{}, fmt.Errorf("cannot build %s: it is a text, not a file or a system", target)
+	case *system.OperatingSystem:
+		if script {
+			path, err := e.containerScript(v)
+			return buildable{path: path, os: v}, err
+		}
+		sys, err := system.Lower(e.env, v)
+		return buildable{path: sys.Path, os: v}, err
+	}
+	return buildable{}, fmt.Errorf("cannot build %s: it is neither a file nor a system", target)
+}
+
+// progress prints what the realiser does, and how long it took with -v.
+type progress struct{ a *app }
+
+func (p progress) Event(e realise.Event) {
+	switch e.Kind {
+	case "build-start":
+		p.a.say("building %s", e.Name)
+	case "waiting":
+		p.a.say("waiting for another build of %s", e.Name)
+	case "build-done":
+		if p.a.verbose {
+			p.a.say("built %s in %.2f s", e.Name, e.Duration.Seconds())
+		}
+	}
+}
+
+// kindOf says in the user's words what a value is.
+func kindOf(value any) string {
+	switch value.(type) {
+	case string:
+		return "a text"
+	case *system.OperatingSystem:
+		return "an operating system"
+	}
+	return "something that is neither a file nor a system"
+}

@@ -1,0 +1,29 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Command osbuild builds, boots and shares small Linux systems.
+//
+// It owns the words of the command line and nothing else: a verb turns flags
+// into options, makes one call into the library, and prints. It is also the
+// one place where the layers are wired together: the runner becomes the
+// builder's executor here. Start with the table in verbs.go.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+// run is main without the exit, so that test scripts can call it in process.
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	defer stop()
+	return newApp(os.Stdout, os.Stderr).main(ctx, args)
+}
