@@ -23,7 +23,7 @@ import (
 // declaration. An account that is no longer declared leaves the files, but its
 // id stays its own.
 func Build(decl spec.Accounts, prev Previous, top, today int) (Database, error) {
-	if top <= 0 {
+	if top <= 0 || top > regularMax {
 		top = regularMax
 	}
 	if err := validate(decl); err != nil {

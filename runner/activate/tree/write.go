@@ -195,3 +195,28 @@ func (r *Root) Rename(from, to string) error {
 	}
 	return nil
 }
+
+// OpenWritable opens the regular file name, which is not a link, for reading
+// and writing.
+func (r *Root) OpenWritable(name string) (*os.File, error) {
+	var fd int
+	err := r.at(name, func(dirfd int, base string) (err error) {
+		fd, err = unix.Openat(dirfd, base, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot open %s: %w", name, err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// CreateExclusive makes an empty file that must not exist (EEXIST).
+func (r *Root) CreateExclusive(name string, mode uint32) error {
+	return r.at(name, func(dirfd int, base string) error {
+		fd, err := unix.Openat(dirfd, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
+		if err == nil {
+			err = unix.Close(fd)
+		}
+		return err
+	})
+}

@@ -1,0 +1,244 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package activate makes the mutable part of a running system what its
+// activation plan says: accounts, /etc, folders, privileged programs, homes.
+//
+// It owns the order of the phases, what each kind of step does, and what is
+// kept in /var/lib/osbuild from one boot to the next. A step that fails is
+// reported and the rest goes on; one for which the privilege is lacking, as
+// under some container engines, is reported as skipped. It never starts a
+// service and never looks at anything outside the root folder it is given.
+// Start with [Run].
+package activate
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"osbuild/runner/account"
+	"osbuild/runner/activate/tree"
+	"osbuild/runner/spec"
+)
+
+// Options are the circumstances of one activation.
+type Options struct {
+	// System is the logical path of the system item, to which
+	// /run/current-system will point; "" leaves that link alone.
+	System string
+	// Boot says that the system is booting: what only a boot does is done,
+	// and what earlier boots kept is restored.
+	Boot bool
+	// Ids is how many ids this user namespace has, counted from 0; 0 means
+	// that there is no such bound.
+	Ids int
+	// Today counts the days since 1970.
+	Today int
+	// Exec runs the program of a user step to its end. nil refuses.
+	Exec func(step string, p spec.Process) error
+	// Bind mounts one file over another, for privileged programs. nil leaves
+	// it out, as is right for a tree that nobody has booted.
+	Bind func(source, target string) error
+	// Message gets lines for the console that are no failure.
+	Message func(line string)
+}
+
+// run is one activation under way.
+type run struct {
+	*tree.Root
+	Options
+	statuses []spec.StepStatus
+}
+
+// Run carries out the plan and returns the steps that did not simply succeed.
+func Run(root *tree.Root, plan spec.ActivationPlan, o Options) []spec.StepStatus {
+	if o.Message == nil {
+		o.Message = func(string) {}
+	}
+	r := &run{Root: root, Options: o}
+	if o.Boot {
+		r.step(spec.PhaseState, "state", r.restore)
+	}
+	known := spec.Phases()
+	for _, phase := range known {
+		if phase == spec.PhaseAccounts {
+			// Behind the cleanup, which empties /run, and before all else.
+			r.step(phase, "current-system", r.currentSystem)
+		}
+		for _, s := range plan.Steps {
+			if s.Phase == phase && (o.Boot || !s.BootOnly) {
+				r.step(phase, s.Name, func() []error { return r.one(s) })
+			}
+		}
+	}
+	for _, s := range plan.Steps {
+		if !slices.Contains(known, s.Phase) {
+			r.step(s.Phase, s.Name, func() []error {
+				return []error{fmt.Errorf("there is no phase %q; known are %s", s.Phase, strings.Join(known, ", "))}
+			})
+		}
+	}
+	return r.statuses
+}
+
+// maxReasons is how many problems of one step its status spells out.
+const maxReasons = 5
+
+// step does one step and records how it went.
+func (r *run) step(phase, name string, do func() []error) {
+	problems := do()
+	if len(problems) == 0 {
+		return
+	}
+	status := spec.StepStatus{Phase: phase, Name: name, Skipped: true}
+	var reasons []string
+	for _, err := range problems {
+		// One real failure among refusals makes the step a failed one.
+		if !Unable(err) {
+			status.Skipped = false
+		}
+		if len(reasons) < maxReasons {
+			reasons = append(reasons, err.Error())
+		}
+	}
+	if more := len(problems) - len(reasons); more > 0 {
+		reasons = append(reasons, fmt.Sprintf("and %d more", more))
+	}
+	status.Reason = strings.Join(reasons, "; ")
+	r.statuses = append(r.statuses, status)
+}
+
+// Unable says whether err means that the privilege for an operation is
+// lacking, rather than that something is wrong with it.
+func Unable(err error) bool {
+	return errors.Is(err, tree.ErrOwner) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
+}
+
+// one does one step of the plan.
+func (r *run) one(s spec.Step) []error {
+	switch {
+	case s.Cleanup != nil:
+		return r.cleanup(*s.Cleanup)
+	case s.Accounts != nil:
+		return r.accounts(*s.Accounts)
+	case s.Etc != nil:
+		return r.etc(*s.Etc)
+	case s.Run != nil:
+		if r.Exec == nil {
+			return []error{errors.New("programs are not run here")}
+		}
+		if err := r.Exec(s.Name, *s.Run); err != nil {
+			return []error{err}
+		}
+		return nil
+	case s.Privileged != nil:
+		return r.privileged(s.Privileged)
+	}
+	var problems []error
+	for _, l := range s.Links {
+		problems = append(problems, r.link(l)...)
+	}
+	return append(problems, Directories(r.Root, s.Directories)...)
+}
+
+// currentSystem says which system runs.
+func (r *run) currentSystem() []error {
+	if r.System == "" {
+		return nil
+	}
+	return r.link(spec.Link{Path: spec.CurrentSystem, Target: r.System})
+}
+
+// link makes one symbolic link and the folders above it.
+func (r *run) link(l spec.Link) []error {
+	if err := r.parent(l.Path); err != nil {
+		return []error{err}
+	}
+	if err := r.Symlink(l.Path, l.Target); err != nil {
+		return []error{err}
+	}
+	return nil
+}
+
+// cleanup removes what a boot must not inherit.
+func (r *run) cleanup(c spec.Cleanup) []error {
+	var problems []error
+	for _, name := range c.Remove {
+		if err := r.Remove(name); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	for _, d := range c.Empty {
+		// A folder that is a link has been emptied where it points to.
+		if r.Kind(d.Path) == unix.S_IFLNK {
+			continue
+		}
+		problems = append(problems, r.Empty(d.Path)...)
+		problems = append(problems, Directories(r.Root, []spec.Dir{d})...)
+	}
+	return problems
+}
+
+// Directories makes folders, their parents and their owners. A folder that
+// exists gets the mode and owner too.
+func Directories(root *tree.Root, dirs []spec.Dir) []error {
+	var problems []error
+	names := names(root)
+	for _, d := range dirs {
+		if err := directory(root, d, names); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return problems
+}
+
+func directory(root *tree.Root, d spec.Dir, names account.Names) error {
+	uid, _, err := names.User(d.User)
+	if err != nil {
+		return fmt.Errorf("cannot make the folder %s: %w", d.Path, err)
+	}
+	gid, err := names.Group(d.Group)
+	if err != nil {
+		return fmt.Errorf("cannot make the folder %s: %w", d.Path, err)
+	}
+	if err := root.MkdirAll(d.Path); err != nil && !errors.Is(err, tree.ErrOwner) {
+		return err
+	}
+	return root.SetDir(d.Path, d.Mode, tree.Owner{UID: uid, GID: gid})
+}
+
+// names are the accounts of the tree as they are now.
+func names(root *tree.Root) account.Names {
+	passwd, _ := root.ReadFile("/etc/passwd")
+	group, _ := root.ReadFile("/etc/group")
+	return account.ParseNames(passwd, group)
+}
+
+// parent makes the folders above name.
+func (r *run) parent(name string) error {
+	err := r.MkdirAll(name[:max(strings.LastIndexByte(name, '/'), 0)])
+	if errors.Is(err, tree.ErrOwner) {
+		return nil
+	}
+	return err
+}
+
+// writeOnce replaces name unless it holds the content already.
+func (r *run) writeOnce(name string, content []byte, mode uint32, o tree.Owner) error {
+	st, err := r.Lstat(name)
+	if err == nil && st.Mode == unix.S_IFREG|mode && int(st.Uid) == o.UID && int(st.Gid) == o.GID {
+		if old, err := r.ReadFile(name); err == nil && bytes.Equal(old, content) {
+			return nil
+		}
+	}
+	return r.WriteFile(name, bytes.NewReader(content), mode, o)
+}
+
+// absent says whether err means that a file is not there.
+func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) }
