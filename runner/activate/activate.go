@@ -42,11 +42,21 @@ type Options struct {
 	Today int
 	// Exec runs the program of a user step to its end. nil refuses.
 	Exec func(step string, p spec.Process) error
-	// Bind mounts one file over another, for privileged programs. nil leaves
-	// it out, as is right for a tree that nobody has booted.
-	Bind func(source, target string) error
+	// Mounts makes the mounts that privileged programs need. nil leaves them
+	// out, as is right for a tree that nobody has booted.
+	Mounts Mounts
 	// Message gets lines for the console that are no failure.
 	Message func(line string)
+}
+
+// Mounts are the mounts that an activation may make.
+type Mounts interface {
+	// PermitSetID makes sure that set-id bits below dir have an effect.
+	PermitSetID(dir string) error
+	// Bind puts the file source in the place of the file target.
+	Bind(source, target string) error
+	// Unmount takes away what Bind put there.
+	Unmount(target string) error
 }
 
 // run is one activation under way.

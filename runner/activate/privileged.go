@@ -22,6 +22,11 @@ func (r *run) privileged(programs []spec.Privileged) []error {
 		return []error{err}
 	}
 	problems := r.Empty(spec.PrivilegedDir)
+	if len(programs) > 0 && r.Mounts != nil {
+		if err := r.Mounts.PermitSetID(spec.PrivilegedDir); err != nil {
+			problems = append(problems, err)
+		}
+	}
 	for _, p := range programs {
 		if err := r.privilegedOne(p); err != nil {
 			problems = append(problems, fmt.Errorf("cannot give privileges to %s: %w", p.Program, err))
@@ -54,6 +59,14 @@ func (r *run) privilegedOne(p spec.Privileged) error {
 	if p.Setgid {
 		mode |= unix.S_ISGID
 	}
+	// A program that is called by its place in /usr gets its privileged copy
+	// bound there; one of an earlier activation hides the program itself.
+	inPlace := r.Mounts != nil && !strings.HasPrefix(p.Program, spec.StoreDir+"/")
+	if inPlace && r.Mounted(p.Program) {
+		if err := r.Mounts.Unmount(p.Program); err != nil {
+			return err
+		}
+	}
 	source, err := r.OpenFile(p.Program)
 	if err != nil {
 		return err
@@ -82,11 +95,8 @@ func (r *run) privilegedOne(p spec.Privileged) error {
 		_ = r.Remove(target)
 		return err
 	}
-	// A program that is called by its place in /usr carries privileges too.
-	if r.Bind != nil && !strings.HasPrefix(p.Program, spec.StoreDir+"/") {
-		if err := r.Bind(target, p.Program); err != nil {
-			return fmt.Errorf("cannot put the copy in its place: %w", err)
-		}
+	if inPlace {
+		return r.Mounts.Bind(target, p.Program)
 	}
 	return nil
 }

@@ -23,7 +23,14 @@ type Owner struct{ UID, GID int }
 // give changes owner, then mode: the other way round the kernel would take a
 // set-id bit away again.
 func (r *Root) give(fd int, name string, mode uint32, o Owner) error {
-	chown := r.chown(fd, name, o.UID, o.GID)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return fmt.Errorf("cannot look at %s: %w", name, err)
+	}
+	var chown error
+	if int(st.Uid) != o.UID || int(st.Gid) != o.GID {
+		chown = r.chown(fd, name, o.UID, o.GID)
+	}
 	if err := unix.Fchmod(fd, mode); err != nil {
 		return fmt.Errorf("cannot set the mode of %s to %04o: %w", name, mode, err)
 	}
@@ -136,7 +143,8 @@ func (r *Root) Symlink(name, target string) error {
 }
 
 // MkdirAll makes the folder name and its parents, those that are missing with
-// mode 0755 and root as owner.
+// mode 0755 and root as owner. Where the owner cannot be set, they stay with
+// whoever made them: that is no error.
 func (r *Root) MkdirAll(name string) error {
 	name = path.Clean("/" + name)
 	if r.IsDir(name) {
@@ -146,7 +154,7 @@ func (r *Root) MkdirAll(name string) error {
 		return err
 	}
 	err := r.Mkdir(name, 0o755, Owner{})
-	if errors.Is(err, unix.EEXIST) && r.IsDir(name) {
+	if errors.Is(err, ErrOwner) || errors.Is(err, unix.EEXIST) && r.IsDir(name) {
 		return nil
 	}
 	return err
