@@ -6,7 +6,6 @@ package runner
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"time"
 
@@ -21,9 +20,6 @@ func Run(ctx context.Context, o Options) (spec.Exit, error) {
 
 // Plan is what Run would do, as data.
 func Plan(o Options) (mount.Plan, error) { return mount.Plan{}, errors.ErrUnsupported }
-
-// DefaultStateRoot is the registry of the calling user.
-func DefaultStateRoot() string { return "" }
 
 // Instance is one container of the registry.
 type Instance struct {
@@ -60,14 +56,6 @@ func (i Instance) Remove() error { return errors.ErrUnsupported }
 
 // ConsoleLog is the path of the container's console log.
 func (i Instance) ConsoleLog() string { return "" }
-
-// Sandbox runs build programs; it is builder/realise's Executor.
-type Sandbox struct{}
-
-// Run runs one build program.
-func (s Sandbox) Run(ctx context.Context, b spec.Build, log io.Writer) (spec.Exit, error) {
-	return spec.Exit{}, errors.ErrUnsupported
-}
 
 // Eval runs one program over its closure.
 func Eval(ctx context.Context, p spec.Program, stdio Stdio) (spec.Exit, error) {

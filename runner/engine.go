@@ -1,0 +1,350 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"osbuild/runner/idmap"
+	"osbuild/runner/mount"
+	"osbuild/runner/spec"
+)
+
+// process is a started job.
+type process struct {
+	// pid is the first process of the container, as the host sees it, and
+	// pidfd a handle that never means another process.
+	pid   int
+	pidfd int
+	// settled is closed once the program has been executed, or never will be.
+	settled chan struct{}
+	// ended is closed when the process is gone and has been waited for.
+	ended chan struct{}
+	// The rest is valid after ended.
+	status  unix.WaitStatus
+	failure error
+}
+
+// start makes a process from a job. When it returns without an error, the
+// process exists and its mounts are being made; failures of that are reported
+// by wait. The process dies with the calling program, whatever it does.
+func start(j *job) (*process, error) {
+	type started struct {
+		p   *process
+		err error
+	}
+	result := make(chan started, 1)
+	go func() {
+		// The kernel sends the death signal when the thread that forked ends,
+		// so this goroutine keeps its thread as long as the process lives.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		p, up, code, err := launch(j)
+		result <- started{p, err}
+		if err == nil {
+			p.follow(up, code)
+		}
+	}()
+	r := <-result
+	return r.p, r.err
+}
+
+// launch takes the process through both stages, up to where it mounts what
+// belongs to its own namespaces.
+func launch(j *job) (_ *process, up *os.File, code *mount.Code, err error) {
+	pp, err := newPipes()
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("cannot make pipes: %w", err)
+	}
+	defer func() {
+		pp.downR.Close()
+		pp.downW.Close()
+		pp.upW.Close()
+		if err != nil {
+			pp.upR.Close()
+		}
+	}()
+	mapFD := -1
+	flags := uint64(unix.CLONE_NEWNS | cloneClearSighand)
+	if j.ids.asRoot {
+		ns, err := userNamespace(j.ids.inner)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		defer ns.Close()
+		mapFD = int(ns.Fd())
+	} else {
+		flags |= unix.CLONE_NEWUSER
+	}
+	code, err = j.code(pp, mapFD)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	first, errno := fork(code, &cloneArgs{flags: flags, exitSignal: uint64(unix.SIGCHLD)}, int(pp.upW.Fd()))
+	if errno != 0 {
+		return nil, nil, nil, namespaceError(errno)
+	}
+	runtime.KeepAlive(j.files)
+	pp.upW.Close()
+	pp.downR.Close()
+	defer reapQuietly(first)
+	if !j.ids.asRoot {
+		if err := writeMaps(first, j.ids); err != nil {
+			_ = unix.Kill(first, unix.SIGKILL)
+			return nil, nil, nil, err
+		}
+		if _, err := pp.downW.Write([]byte{0}); err != nil {
+			return nil, nil, nil, fmt.Errorf("cannot start the container: %w", err)
+		}
+	}
+	rec, err := readRecord(pp.upR)
+	if err == nil && rec.kind == recordFailure {
+		err = stepError(code, rec)
+	}
+	if err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("cannot start the container: its first stage was killed")
+		}
+		return nil, nil, nil, err
+	}
+	p := &process{pid: int(rec.value), settled: make(chan struct{}), ended: make(chan struct{})}
+	p.pidfd, err = unix.PidfdOpen(p.pid, 0)
+	if err == nil {
+		_, err = pp.downW.Write([]byte{0})
+	}
+	if err != nil {
+		_ = unix.Kill(p.pid, unix.SIGKILL)
+		reapQuietly(p.pid)
+		return nil, nil, nil, fmt.Errorf("cannot start the container: %w", err)
+	}
+	return p, pp.upR, code, nil
+}
+
+// cloneClearSighand is CLONE_CLEAR_SIGHAND: no handler of the runner's survives
+// into the child, where no Go runtime could run it.
+const cloneClearSighand = 0x100000000
+
+// follow reads what the process reports and waits for its end.
+func (p *process) follow(up *os.File, code *mount.Code) {
+	var readers sync.WaitGroup
+	var failure error
+	var reported *unix.WaitStatus
+	readers.Go(func() {
+		defer up.Close()
+		defer close(p.settled)
+		for {
+			rec, err := readRecord(up)
+			switch {
+			case err != nil:
+				return
+			case rec.kind == recordFailure:
+				failure = stepError(code, rec)
+			case rec.kind == recordStatus:
+				ws := unix.WaitStatus(rec.value)
+				reported = &ws
+			}
+		}
+	})
+	var ws unix.WaitStatus
+	for {
+		_, err := unix.Wait4(p.pid, &ws, 0, nil)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	readers.Wait()
+	p.status, p.failure = ws, failure
+	if reported != nil {
+		p.status = *reported
+	}
+	close(p.ended)
+}
+
+// wait returns how the program ended. A failure to start it is an error.
+func (p *process) wait() (spec.Exit, error) {
+	<-p.ended
+	if p.failure != nil {
+		return spec.Exit{}, p.failure
+	}
+	return exitOf(p.status), nil
+}
+
+// signal sends a signal to the first process; it is no error if that ended.
+func (p *process) signal(sig syscall.Signal) error {
+	select {
+	case <-p.ended:
+		return nil
+	default:
+	}
+	if err := unix.PidfdSendSignal(p.pidfd, sig, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("cannot send %s to process %d: %w", sig, p.pid, err)
+	}
+	return nil
+}
+
+// kill ends the process, with its PID namespace all it started, and waits.
+func (p *process) kill() {
+	_ = p.signal(unix.SIGKILL)
+	<-p.ended
+}
+
+// waitOrKill waits for the end, or brings it about when ctx is over.
+func (p *process) waitOrKill(ctx context.Context) (spec.Exit, error) {
+	select {
+	case <-p.ended:
+	case <-ctx.Done():
+		p.kill()
+		return spec.Exit{Signal: int(unix.SIGKILL)}, context.Cause(ctx)
+	}
+	return p.wait()
+}
+
+// close gives back the handle, after the end.
+func (p *process) close() { unix.Close(p.pidfd) }
+
+func exitOf(ws unix.WaitStatus) spec.Exit {
+	if ws.Signaled() {
+		return spec.Exit{Signal: int(ws.Signal())}
+	}
+	return spec.Exit{Code: ws.ExitStatus()}
+}
+
+func readRecord(r io.Reader) (rec record, err error) {
+	var buf [16]byte
+	if _, err := io.ReadFull(r, buf[:]); err != nil {
+		return rec, err
+	}
+	rec.kind = binary.NativeEndian.Uint32(buf[0:])
+	rec.label = int32(binary.NativeEndian.Uint32(buf[4:]))
+	rec.value = binary.NativeEndian.Uint64(buf[8:])
+	return rec, nil
+}
+
+// stepError is a failed step in words.
+func stepError(code *mount.Code, rec record) error {
+	verb := "start the container"
+	if int(rec.label) < len(code.Labels) && rec.label >= 0 {
+		verb = code.Labels[rec.label]
+	}
+	return fmt.Errorf("cannot %s: %w", verb, syscall.Errno(rec.value))
+}
+
+// reapQuietly waits for a process whose status says nothing.
+func reapQuietly(pid int) {
+	for {
+		_, err := unix.Wait4(pid, nil, 0, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
+// namespaceError says why the kernel makes no namespaces.
+func namespaceError(errno syscall.Errno) error {
+	err := fmt.Errorf("cannot make namespaces: %w", errno)
+	if remedy := idmap.UserNamespaceRemedy(); remedy != "" {
+		return fmt.Errorf("%w\nuser namespaces are disabled; %s", err, remedy)
+	}
+	return fmt.Errorf("%w\n`osbuild doctor` examines what this machine lacks", err)
+}
+
+// userNamespace makes a user namespace with that map, by means of a process
+// that does nothing but live for a moment.
+func userNamespace(m spec.IDMap) (*os.File, error) {
+	pp, err := newPipes()
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a user namespace: %w", err)
+	}
+	defer pp.close()
+	code := &mount.Code{}
+	code.Begin("wait in a user namespace")
+	code.Do(unix.SYS_CLOSE, pp.downW.Fd())
+	code.Do(unix.SYS_READ, pp.downR.Fd(), code.Bytes(make([]byte, 1)), 1)
+	code.Do(unix.SYS_EXIT_GROUP, 0)
+	flags := uint64(unix.CLONE_NEWUSER | cloneClearSighand)
+	pid, errno := fork(code, &cloneArgs{flags: flags, exitSignal: uint64(unix.SIGCHLD)}, int(pp.upW.Fd()))
+	if errno != 0 {
+		return nil, namespaceError(errno)
+	}
+	defer reapQuietly(pid)
+	defer func() { _ = unix.Kill(pid, unix.SIGKILL) }()
+	if err := writeMaps(pid, ids{outer: m}); err != nil {
+		return nil, err
+	}
+	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", pid))
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a user namespace: %w", err)
+	}
+	return ns, nil
+}
+
+// writeMaps gives the process in a new user namespace the outer map.
+func writeMaps(pid int, i ids) error {
+	if i.helpers {
+		return runHelpers(pid, i.outer)
+	}
+	write := func(name, text string) error {
+		f, err := os.OpenFile(fmt.Sprintf("/proc/%d/%s", pid, name), os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.WriteString(text)
+			f.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("cannot map ids: %w", err)
+		}
+		return nil
+	}
+	if i.denyGroups {
+		if err := write("setgroups", "deny"); err != nil {
+			return err
+		}
+	}
+	if err := write("uid_map", idmap.Format(i.outer.UIDs)); err != nil {
+		return err
+	}
+	return write("gid_map", idmap.Format(i.outer.GIDs))
+}
+
+// runHelpers lets the set-id helpers write the maps, both at once: they are
+// half of a rootless start.
+func runHelpers(pid int, m spec.IDMap) error {
+	uidmap, gidmap, err := idmap.Helpers()
+	if err != nil {
+		return err
+	}
+	var errs [2]error
+	var group sync.WaitGroup
+	run := func(slot *error, helper string, extents []spec.Extent) {
+		args := []string{strconv.Itoa(pid)}
+		for _, e := range extents {
+			args = append(args, strconv.Itoa(e.Inside), strconv.Itoa(e.Outside), strconv.Itoa(e.Count))
+		}
+		group.Go(func() {
+			var stderr bytes.Buffer
+			cmd := exec.Command(helper, args...)
+			cmd.Env = []string{}
+			cmd.Stderr = &stderr
+			if err := cmd.Run(); err != nil {
+				*slot = fmt.Errorf("cannot map ids: %s: %w: %s", helper, err, bytes.TrimSpace(stderr.Bytes()))
+			}
+		})
+	}
+	run(&errs[0], uidmap, m.UIDs)
+	run(&errs[1], gidmap, m.GIDs)
+	group.Wait()
+	return errors.Join(errs[:]...)
+}

@@ -1,0 +1,116 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package mount
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Reg names a place for the result of a system call. The zero Reg is none.
+type Reg uint8
+
+// Regs is how many registers there are.
+const Regs = 24
+
+// Digits is how many digits a PID may have.
+const Digits = 10
+
+// Instructions that are no single system call.
+const (
+	// DoFork is clone3: in the child, execution goes on at instruction Jump.
+	DoFork = ^uintptr(0) - iota
+	// DoReport sends a record {Args[0], value of From[1]} to the parent.
+	DoReport
+	// DoDecimal writes the value of From[0] in decimal into Number, padded on
+	// the left with slashes.
+	DoDecimal
+	// DoReap waits for children until the one of From[0] has ended, then
+	// reports its wait status as record Args[1] and exits.
+	DoReap
+)
+
+// Instr is one instruction of a forked child. The zero value of every optional
+// field means that it is not used.
+type Instr struct {
+	Nr   uintptr
+	Args [6]uintptr
+	// From names registers whose value takes the place of an argument.
+	From [6]Reg
+	// Save is where the result goes.
+	Save Reg
+	// Exact says that a result other than Want is an error.
+	Exact bool
+	Want  uintptr
+	// Jump is where to go on after an error; for DoFork, where the child goes.
+	// Without it an error is reported and ends the process.
+	Jump int32
+	Number *[Digits]byte
+	// Label is the index in Code.Labels of what this instruction is part of.
+	Label int32
+}
+
+// Code is a program for a forked child: instructions, and the memory that they
+// point to. Nothing in it may be changed while a child is being made.
+type Code struct {
+	Instrs []Instr
+	// Labels say what failed, after "cannot".
+	Labels []string
+	// keep holds what Instrs point to; the garbage collector cannot see that.
+	keep []any
+}
+
+// Begin says what the following instructions do, for error messages.
+func (c *Code) Begin(label string) { c.Labels = append(c.Labels, label) }
+
+// Do adds an instruction and returns it for more fields to be set; the pointer
+// is good until the next call.
+func (c *Code) Do(nr uintptr, args ...uintptr) *Instr {
+	in := Instr{Nr: nr, Label: int32(len(c.Labels) - 1)}
+	copy(in.Args[:], args)
+	c.Instrs = append(c.Instrs, in)
+	return &c.Instrs[len(c.Instrs)-1]
+}
+
+// Next is the index of the instruction that comes next.
+func (c *Code) Next() int32 { return int32(len(c.Instrs)) }
+
+// SkipFrom lets every instruction since start go on here after an error.
+func (c *Code) SkipFrom(start int32) {
+	for i := start; i < c.Next(); i++ {
+		c.Instrs[i].Jump = c.Next()
+	}
+}
+
+// Text is the address of a C string.
+func (c *Code) Text(s string) uintptr { return c.Bytes(append([]byte(s), 0)) }
+
+// Bytes is the address of b, which must not be empty.
+func (c *Code) Bytes(b []byte) uintptr {
+	c.keep = append(c.keep, b)
+	return uintptr(unsafe.Pointer(&b[0]))
+}
+
+// Strings is the address of a NULL-terminated array of C strings.
+func (c *Code) Strings(list []string) uintptr {
+	ptrs := make([]uintptr, len(list)+1)
+	for i, s := range list {
+		ptrs[i] = c.Text(s)
+	}
+	c.keep = append(c.keep, ptrs)
+	return uintptr(unsafe.Pointer(&ptrs[0]))
+}
+
+// Data is the address of *v, a struct that a system call reads.
+func Data[T any](c *Code, v *T) uintptr {
+	c.keep = append(c.keep, v)
+	return uintptr(unsafe.Pointer(v))
+}
+
+// AtCwd is AT_FDCWD as an argument.
+func AtCwd() uintptr {
+	fd := unix.AT_FDCWD
+	return uintptr(fd)
+}

@@ -1,0 +1,300 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package mount
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+
+	"osbuild/runner/spec"
+)
+
+// Container is what the root of a booted system is planned from.
+type Container struct {
+	Spec  spec.Container
+	Items []Item
+	// Anchor is a host folder that holds none of the sources.
+	Anchor string
+	// Declared are the binds of Spec.Mounts, State those of --state, User the
+	// shares and exposes. A later group replaces an earlier one's targets, and
+	// all replace the plan's own.
+	Declared, State, User []Bind
+	// Secrets are files in /run/secrets by name.
+	Secrets map[string][]byte
+	// OwnNetwork says that the container has a network namespace of its own,
+	// without which the kernel refuses a sysfs.
+	OwnNetwork bool
+	// IDMap says that the store's items can be shown as container root's.
+	IDMap bool
+	// Nested adds what containers in the container need; Devices are those of
+	// "fuse" and "net/tun" that the host has.
+	Nested  bool
+	Devices []string
+}
+
+// entry is one mount of a container, before it is known which ones win.
+type entry struct {
+	target string
+	step   Step
+	dir    bool
+}
+
+// ForContainer plans the root of a booted system.
+func ForContainer(c Container) (Plan, error) {
+	l := newLayout()
+	l.add(Step{
+		Stage: Outer, Op: OpRoot, Target: "/", Source: c.Anchor,
+		Options: []string{"mode=0755"}, Flags: Flags{NoSuid: true, NoDev: true},
+	})
+	for _, d := range c.Spec.Root.Dirs {
+		uid, gid, err := owner(d)
+		if err != nil {
+			return Plan{}, err
+		}
+		if err := l.directory(Step{Target: path.Clean(d.Path), Mode: d.Mode, UID: uid, GID: gid}); err != nil {
+			return Plan{}, err
+		}
+	}
+	for _, k := range c.Spec.Root.Links {
+		if err := l.leaf(Step{Op: OpLink, Target: path.Clean(k.Path), Source: k.Target}); err != nil {
+			return Plan{}, err
+		}
+	}
+	if err := l.store(c.Items, c.IDMap); err != nil {
+		return Plan{}, err
+	}
+	if err := l.usr(c.Spec.Root.Usr); err != nil {
+		return Plan{}, err
+	}
+	if err := l.dev(nil); err != nil {
+		return Plan{}, err
+	}
+	if err := l.leaf(Step{Op: OpLink, Target: "/dev/ptmx", Source: "pts/ptmx"}); err != nil {
+		return Plan{}, err
+	}
+	entries, err := c.entries()
+	if err != nil {
+		return Plan{}, err
+	}
+	var inner []entry
+	for _, e := range entries {
+		if e.step.Stage == Inner {
+			// The mount point is made now, the mount follows at the end.
+			if err := l.directory(Step{Target: e.target, Mode: 0o755}); err != nil {
+				return Plan{}, err
+			}
+			if at, w := l.ancestor(e.target); at != e.target && w == foreign {
+				return Plan{}, fmt.Errorf("cannot mount %s on %s: %s is a folder of the host", e.step.FS, e.target, at)
+			}
+			l.made[e.target] = foreign
+			inner = append(inner, e)
+			continue
+		}
+		if err := l.mount(e.step, e.dir); err != nil {
+			return Plan{}, err
+		}
+	}
+	if err := l.secrets(c.Secrets); err != nil {
+		return Plan{}, err
+	}
+	for _, e := range inner {
+		l.add(e.step)
+	}
+	return Plan{Steps: l.steps}, nil
+}
+
+// entries merges the groups of mounts: one entry a target, parents first.
+func (c Container) entries() ([]entry, error) {
+	byTarget := map[string]entry{}
+	for _, e := range c.standard() {
+		byTarget[e.target] = e
+	}
+	for _, m := range c.Spec.Mounts {
+		if m.Kind == spec.MountBind {
+			continue // the caller has looked at its source: see Declared
+		}
+		e, err := declared(m)
+		if err != nil {
+			return nil, err
+		}
+		if m.Kind == spec.MountSysfs && !c.OwnNetwork {
+			continue
+		}
+		byTarget[e.target] = e
+	}
+	for _, group := range [][]Bind{c.Declared, c.State, c.User} {
+		taken := map[string]string{}
+		for _, b := range group {
+			if err := checkTarget(b.Target); err != nil {
+				return nil, err
+			}
+			if other, ok := taken[b.Target]; ok && other != b.Source {
+				return nil, fmt.Errorf("cannot mount both %s and %s on %s: give them different targets", other, b.Source, b.Target)
+			}
+			taken[b.Target] = b.Source
+			byTarget[b.Target] = entry{target: b.Target, dir: b.Dir, step: Step{
+				Stage: Outer, Op: OpBind, Target: b.Target, Source: b.Source, Flags: b.Flags, Optional: b.Optional,
+			}}
+		}
+	}
+	out := make([]entry, 0, len(byTarget))
+	for _, e := range byTarget {
+		out = append(out, e)
+	}
+	slices.SortFunc(out, func(a, b entry) int { return depth(a.target, b.target) })
+	return out, nil
+}
+
+// standard are the mounts of every container. The folders that hold data are
+// file systems of their own, and none is an overlay, so that an overlay inside
+// the container can lie on them.
+func (c Container) standard() []entry {
+	var out []entry
+	tmpfs := func(target, mode string) {
+		out = append(out, entry{target: target, dir: true, step: Step{
+			Stage: Outer, Op: OpMount, Target: target, FS: spec.MountTmpfs,
+			Options: []string{"mode=" + mode}, Flags: Flags{NoSuid: true, NoDev: true},
+		}})
+	}
+	for _, target := range []string{"/etc", "/home", "/run", "/srv", "/var"} {
+		tmpfs(target, "0755")
+	}
+	tmpfs("/root", "0700")
+	tmpfs("/tmp", "1777")
+	tmpfs("/dev/shm", "1777")
+	inner := func(fs, target string, optional bool, f Flags, options ...string) {
+		out = append(out, entry{target: target, dir: true, step: Step{
+			Stage: Inner, Op: OpMount, Target: target, FS: fs, Options: options, Flags: f, Optional: optional,
+		}})
+	}
+	all := Flags{NoSuid: true, NoDev: true, NoExec: true}
+	inner(spec.MountProc, "/proc", false, all)
+	inner(spec.MountDevpts, "/dev/pts", false, Flags{NoSuid: true, NoExec: true}, "newinstance", "ptmxmode=0666", "mode=0620")
+	inner(spec.MountMqueue, "/dev/mqueue", true, all)
+	if c.OwnNetwork {
+		ro := all
+		ro.ReadOnly = true
+		inner(spec.MountSysfs, "/sys", true, ro)
+		if c.Nested {
+			inner(spec.MountCgroup2, "/sys/fs/cgroup", true, all)
+		}
+	}
+	if c.Nested {
+		for _, d := range c.Devices {
+			out = append(out, entry{target: "/dev/" + d, step: Step{
+				Stage: Outer, Op: OpBind, Target: "/dev/" + d, Source: "/dev/" + d, Flags: Flags{NoSuid: true, NoExec: true},
+			}})
+		}
+	}
+	return out
+}
+
+// declared is a file system of container.json.
+func declared(m spec.Mount) (entry, error) {
+	stage := Inner
+	switch m.Kind {
+	case spec.MountTmpfs:
+		stage = Outer
+	case spec.MountProc, spec.MountSysfs, spec.MountDevpts, spec.MountMqueue, spec.MountCgroup2:
+	default:
+		return entry{}, fmt.Errorf("cannot mount %s: unknown kind %q in container.json", m.Target, m.Kind)
+	}
+	if !path.IsAbs(m.Target) || path.Clean(m.Target) != m.Target || m.Target == "/" {
+		return entry{}, fmt.Errorf("cannot mount %s on %q: write an absolute path without . or ..", m.Kind, m.Target)
+	}
+	return entry{target: m.Target, dir: true, step: Step{
+		Stage: stage, Op: OpMount, Target: m.Target, FS: m.Kind, Options: m.Options, Optional: m.Optional,
+		Flags: Flags{ReadOnly: m.ReadOnly, NoSuid: m.NoSuid, NoDev: m.NoDev, NoExec: m.NoExec},
+	}}, nil
+}
+
+// usr puts the trees of the packages at /usr.
+func (l *layout) usr(lowers []spec.Lower) error {
+	ro := Flags{ReadOnly: true, NoSuid: true, NoDev: true}
+	var names []string
+	for _, lower := range lowers {
+		if l.made[lower.Item] != foreign {
+			return fmt.Errorf("cannot make /usr: %s is not an item of the closure, or not a folder", lower.Item)
+		}
+		name, err := lowerName(lower)
+		if err != nil {
+			return err
+		}
+		names = append(names, name)
+	}
+	switch len(names) {
+	case 0:
+		return nil
+	case 1:
+		// The item is already shown read-only and mapped; bind that.
+		return l.mount(Step{
+			Stage: Outer, Op: OpBind, Target: "/usr", Source: path.Join(spec.StoreDir, names[0]), FromRoot: true, Flags: ro,
+		}, true)
+	}
+	return l.mount(Step{Stage: Outer, Op: OpOverlay, Target: "/usr", Lowers: names, Flags: ro}, true)
+}
+
+// lowerName is the lower's path below the store. The characters that overlayfs
+// gives a meaning are refused, there is no quoting that all kernels know.
+func lowerName(lower spec.Lower) (string, error) {
+	name := path.Join(path.Base(lower.Item), lower.Sub)
+	for _, c := range name {
+		if c == ':' || c == ',' || c == '\\' || c < ' ' {
+			return "", fmt.Errorf("cannot make /usr of %s/%s: %q in a path cannot be merged", lower.Item, lower.Sub, string(c))
+		}
+	}
+	if path.Clean("/"+lower.Sub) != path.Join("/", lower.Sub) || len(name) >= 256 {
+		return "", fmt.Errorf("cannot make /usr of %s/%s: the path is too long or leaves the item", lower.Item, lower.Sub)
+	}
+	return name, nil
+}
+
+// secrets puts the secrets into a file system of their own, in memory.
+func (l *layout) secrets(secrets map[string][]byte) error {
+	if len(secrets) == 0 {
+		return nil
+	}
+	err := l.mount(Step{
+		Stage: Outer, Op: OpMount, Target: spec.SecretsDir, FS: spec.MountTmpfs,
+		Options: []string{"mode=0711"}, Flags: Flags{NoSuid: true, NoDev: true, NoExec: true},
+	}, true)
+	if err != nil {
+		return err
+	}
+	names := make([]string, 0, len(secrets))
+	for name := range secrets {
+		if name == "" || name == "." || name == ".." || path.Base(name) != name {
+			return fmt.Errorf("cannot give secret %q: the name must be one file name", name)
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		err := l.leaf(Step{Op: OpFile, Target: path.Join(spec.SecretsDir, name), Content: secrets[name], Mode: 0o400})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// owner gives the ids of a folder of the root, on which no account file says
+// yet what a name means.
+func owner(d spec.Dir) (uid, gid int, err error) {
+	id := func(s string) int {
+		if s == "" || s == "root" {
+			return 0
+		}
+		n, aerr := strconv.Atoi(s)
+		if aerr != nil || n < 0 {
+			err = fmt.Errorf("cannot make %s: its owner %q must be a number; names have a meaning only after activation", d.Path, s)
+		}
+		return n
+	}
+	uid = id(d.User)
+	gid = id(d.Group)
+	return uid, gid, err
+}

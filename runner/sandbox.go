@@ -1,0 +1,169 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"osbuild/runner/mount"
+	"osbuild/runner/spec"
+)
+
+// Sandbox runs build programs; it is builder/realise's Executor. The zero value
+// is ready for use, and several programs may run at once.
+type Sandbox struct{}
+
+// buildNamespaces are those of a build program: all.
+const buildNamespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+
+// Run runs one build program to its end. It sees its inputs, its output folder
+// and nothing else of the machine; log gets what it prints. When ctx ends, the
+// program and all it started are killed.
+func (s Sandbox) Run(ctx context.Context, b spec.Build, log io.Writer) (spec.Exit, error) {
+	exit, err := s.run(ctx, b, log)
+	if err != nil {
+		return exit, fmt.Errorf("cannot run the builder of %s: %w", b.Name, err)
+	}
+	return exit, nil
+}
+
+func (Sandbox) run(ctx context.Context, b spec.Build, log io.Writer) (_ spec.Exit, err error) {
+	if err := ctx.Err(); err != nil {
+		return spec.Exit{}, err
+	}
+	if len(b.Argv) == 0 {
+		return spec.Exit{}, errors.New("it names no program")
+	}
+	who, ids, err := buildIDs()
+	if err != nil {
+		return spec.Exit{}, err
+	}
+	if ids != nil {
+		defer ids.Release()
+	}
+	plan, err := planBuild(b)
+	if err != nil {
+		return spec.Exit{}, err
+	}
+	if ids != nil {
+		// The program's id owns the two writable folders while it runs.
+		if err := ownTree(ids.Base, b.StoreDir, b.WorkDir); err != nil {
+			return spec.Exit{}, err
+		}
+		defer func() { err = errors.Join(err, ownTree(0, b.StoreDir, b.WorkDir)) }()
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return spec.Exit{}, err
+	}
+	defer null.Close()
+	out, drained, err := logPipe(log)
+	if err != nil {
+		return spec.Exit{}, err
+	}
+	p, err := start(&job{
+		plan: plan, ids: who, namespaces: buildNamespaces, hostName: "localhost",
+		files: []*os.File{null, out, out}, argv: b.Argv, env: b.Env, dir: mount.BuildDir,
+		reaper: true, noNewPrivileges: true,
+	})
+	out.Close()
+	if err != nil {
+		<-drained
+		return spec.Exit{}, err
+	}
+	defer p.close()
+	exit, err := p.waitOrKill(ctx)
+	<-drained
+	return exit, err
+}
+
+// planBuild looks at what a build program is to see, makes the mount points of
+// its inputs and plans its root.
+func planBuild(b spec.Build) (mount.Plan, error) {
+	items, err := inspectItems(b.Items)
+	if err != nil {
+		return mount.Plan{}, err
+	}
+	for _, it := range items {
+		if err := mountPoint(b.StoreDir, it); err != nil {
+			return mount.Plan{}, err
+		}
+	}
+	var host []mount.Bind
+	for _, m := range b.Host {
+		bind, err := inspectMapping(m)
+		if err != nil {
+			return mount.Plan{}, err
+		}
+		host = append(host, bind)
+	}
+	writable := []mount.Bind{{Source: b.StoreDir}, {Source: b.WorkDir}}
+	place, err := anchor(sourcesOf(items, host, writable))
+	if err != nil {
+		return mount.Plan{}, err
+	}
+	return mount.ForBuild(mount.Build{
+		Items: items, Anchor: place, Host: host, StoreDir: b.StoreDir, WorkDir: b.WorkDir,
+	})
+}
+
+// mountPoint makes the place of an input in the writable store folder.
+func mountPoint(dir string, it mount.Item) error {
+	at := filepath.Join(dir, filepath.Base(it.Logical))
+	var err error
+	switch {
+	case it.Link != "":
+		err = os.Symlink(it.Link, at)
+	case it.Dir:
+		err = os.Mkdir(at, 0o755)
+	default:
+		err = os.WriteFile(at, nil, 0o644)
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("cannot show item %s: %w", it.Logical, err)
+	}
+	return nil
+}
+
+// ownTree gives folders and all in them to an id. Nothing runs in them.
+func ownTree(id int, dirs ...string) error {
+	for _, dir := range dirs {
+		err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			return os.Lchown(path, id, id)
+		})
+		if err != nil {
+			return fmt.Errorf("cannot hand the folder over: %w", err)
+		}
+	}
+	return nil
+}
+
+// logPipe copies what is written to the returned file into log. The channel is
+// closed when every copy of the file has been closed.
+func logPipe(log io.Writer) (*os.File, <-chan struct{}, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer r.Close()
+		if _, err := io.Copy(log, r); err != nil {
+			// A log that cannot be written must not block the program.
+			_, _ = io.Copy(io.Discard, r)
+		}
+	}()
+	return w, done, nil
+}
