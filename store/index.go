@@ -1,0 +1,191 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+)
+
+// The index is a log of info files, so that a reader of all of them opens
+// one file. It is a cache: what it lacks is read from the info files, what
+// it has too much is ignored, and it may be deleted at any time. A record is
+// the length and the checksum of a text, both 32 bits, and the text.
+
+var crcTable = crc32.MakeTable(crc32.Castagnoli)
+
+const recordHeader = 8
+
+func appendRecord(b, text []byte) []byte {
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(text)))
+	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(text, crcTable))
+	return append(b, text...)
+}
+
+// decodeIndex returns the infos of a log up to the first record that is torn
+// or damaged, by digest, and whether there was one.
+func decodeIndex(b []byte) (infos map[string]Info, torn bool) {
+	infos = make(map[string]Info)
+	for len(b) > 0 {
+		if len(b) < recordHeader {
+			return infos, true
+		}
+		n := binary.LittleEndian.Uint32(b)
+		sum := binary.LittleEndian.Uint32(b[4:])
+		b = b[recordHeader:]
+		if n > maxInfo || uint64(n) > uint64(len(b)) || crc32.Checksum(b[:n], crcTable) != sum {
+			return infos, true
+		}
+		i, err := DecodeInfo(b[:n])
+		if err != nil {
+			return infos, true
+		}
+		infos[i.Path.Digest()] = i
+		b = b[n:]
+	}
+	return infos, false
+}
+
+// appendIndex adds infos to the log. Failures do not matter.
+func (s *Store) appendIndex(infos ...Info) {
+	var b []byte
+	for _, i := range infos {
+		b = appendRecord(b, i.Encode())
+	}
+	f, err := s.fs.Append(s.at(indexFile), 0o644)
+	if err != nil {
+		return
+	}
+	_, _ = f.Write(b)
+	_ = f.Close()
+}
+
+// Infos returns the infos of all valid items, sorted by path.
+func (s *Store) Infos() ([]Info, error) {
+	infos, _, err := s.load()
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the store: %w", err)
+	}
+	return slices.SortedFunc(maps.Values(infos), func(a, b Info) int {
+		return strings.Compare(string(a.Path), string(b.Path))
+	}), nil
+}
+
+// load reads all infos, by path. damaged are the names of files that are no
+// sound info files.
+func (s *Store) load() (infos map[Path]Info, damaged []string, err error) {
+	// The folder is read after the log: an item that is registered in
+	// between is then found in the folder.
+	log, err := os.ReadFile(s.at(indexFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
+	}
+	known, torn := decodeIndex(log)
+	dir, err := os.Open(s.at(infoFolder))
+	if err != nil {
+		return nil, nil, err
+	}
+	names, err := dir.Readdirnames(-1)
+	if err = errors.Join(err, dir.Close()); err != nil {
+		return nil, nil, err
+	}
+	infos = make(map[Path]Info, len(names))
+	var fresh []Info
+	for _, name := range names {
+		digest := strings.TrimSuffix(name, ".narinfo")
+		i, ok := known[digest]
+		if !ok {
+			text, err := os.ReadFile(s.at(infoFolder, name))
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // collected just now
+			}
+			if err != nil {
+				return nil, nil, err
+			}
+			if i, err = DecodeInfo(text); err != nil || i.Path.Digest()+".narinfo" != name {
+				damaged = append(damaged, name)
+				continue
+			}
+			fresh = append(fresh, i)
+		}
+		if !s.suspect[i.Path] {
+			infos[i.Path] = i
+		}
+	}
+	s.improveIndex(infos, fresh, torn, len(known))
+	return infos, damaged, nil
+}
+
+// improveIndex makes the log complete for the next reader.
+func (s *Store) improveIndex(infos map[Path]Info, fresh []Info, torn bool, known int) {
+	const slack = 64 // records that a rewrite is not worth
+	switch {
+	case s.readOnly:
+	case torn || known+len(fresh) > 2*len(infos)+slack:
+		s.rewriteIndex(infos)
+	case len(fresh) > 0:
+		s.appendIndex(fresh...)
+	}
+}
+
+// rewriteIndex replaces the log. What others append to the old one
+// meanwhile is lost, and found in the info files. Failures do not matter.
+func (s *Store) rewriteIndex(infos map[Path]Info) {
+	var b bytes.Buffer
+	var rec []byte
+	for _, p := range slices.Sorted(maps.Keys(infos)) {
+		rec = appendRecord(rec[:0], infos[p].Encode())
+		b.Write(rec)
+	}
+	_ = s.writeFile(s.at(tempFolder), s.at(indexFile), b.Bytes())
+}
+
+// All returns the paths of all valid items, sorted.
+func (s *Store) All() ([]Path, error) {
+	infos, err := s.Infos()
+	if err != nil {
+		return nil, err
+	}
+	paths := make([]Path, len(infos))
+	for k, i := range infos {
+		paths[k] = i.Path
+	}
+	return paths, nil
+}
+
+// Referrers returns the valid items that refer to p, sorted; p itself may be
+// one.
+func (s *Store) Referrers(p Path) ([]Path, error) {
+	if _, err := s.Info(p); err != nil {
+		return nil, err
+	}
+	infos, err := s.Infos()
+	if err != nil {
+		return nil, err
+	}
+	var out []Path
+	for _, i := range infos {
+		if slices.Contains(i.References, p) {
+			out = append(out, i.Path)
+		}
+	}
+	return out, nil
+}
+
+// dropIndex removes the log, where it may hold what is not true any more.
+func (s *Store) dropIndex() error {
+	err := s.fs.Remove(s.at(indexFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,195 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Info is what the store knows about an item. It is written once, and its
+// file makes the item valid.
+type Info struct {
+	Path       Path
+	NarHash    Hash
+	NarSize    int64
+	References []Path // sorted; may hold Path itself
+	CA         string // how the path follows from the content, as Nix spells it
+	Deriver    string
+	Sigs       []string
+	Registered time.Time
+
+	session string // the unit of work that registered it, see session
+}
+
+// Encode returns the text of an info file: the format of a Nix cache's
+// narinfo, with what only this store needs in fields of their own.
+func (i Info) Encode() []byte {
+	var b strings.Builder
+	line := func(key, value string) { b.WriteString(key + ": " + value + "\n") }
+	line("StorePath", string(i.Path))
+	line("NarHash", i.NarHash.String())
+	line("NarSize", strconv.FormatInt(i.NarSize, 10))
+	bases := make([]string, len(i.References))
+	for k, r := range i.References {
+		bases[k] = r.Base()
+	}
+	line("References", strings.Join(bases, " "))
+	if i.Deriver != "" {
+		line("Deriver", i.Deriver)
+	}
+	for _, sig := range i.Sigs {
+		line("Sig", sig)
+	}
+	if i.CA != "" {
+		line("CA", i.CA)
+	}
+	if !i.Registered.IsZero() {
+		line("X-Registered", i.Registered.UTC().Format(time.RFC3339))
+	}
+	if i.session != "" {
+		line("X-Session", i.session)
+	}
+	return []byte(b.String())
+}
+
+// maxInfo bounds the size of an info file.
+const maxInfo = 8 << 20
+
+// DecodeInfo reads the text of an info file. Fields that it does not know
+// (those of a cache) are skipped; a missing or doubled field, a wrong value
+// or a torn last line is an error.
+func DecodeInfo(text []byte) (Info, error) {
+	var i Info
+	if len(text) > maxInfo {
+		return Info{}, fmt.Errorf("cannot read an info file: it has more than %d bytes", maxInfo)
+	}
+	if len(text) == 0 || text[len(text)-1] != '\n' {
+		return Info{}, fmt.Errorf("cannot read an info file: its last line is torn")
+	}
+	seen := make(map[string]bool)
+	for n, l := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n") {
+		key, value, ok := strings.Cut(l, ":")
+		if !ok {
+			return Info{}, fmt.Errorf("cannot read an info file: line %d is no \"key: value\"", n+1)
+		}
+		if key != "Sig" && seen[key] {
+			return Info{}, fmt.Errorf("cannot read an info file: line %d repeats %s", n+1, key)
+		}
+		seen[key] = true
+		if err := i.set(key, strings.TrimPrefix(value, " ")); err != nil {
+			return Info{}, fmt.Errorf("cannot read an info file: line %d: %w", n+1, err)
+		}
+	}
+	for _, key := range []string{"StorePath", "NarHash", "NarSize", "References"} {
+		if !seen[key] {
+			return Info{}, fmt.Errorf("cannot read an info file: it lacks %s", key)
+		}
+	}
+	return i, nil
+}
+
+func (i *Info) set(key, value string) (err error) {
+	switch key {
+	case "StorePath":
+		i.Path, err = ParsePath(value)
+	case "NarHash":
+		if !strings.HasPrefix(value, "sha256:") {
+			return fmt.Errorf("the archive hash %q is not sha256", value)
+		}
+		i.NarHash, err = ParseHash(value)
+	case "NarSize":
+		i.NarSize, err = strconv.ParseInt(value, 10, 64)
+		if err == nil && i.NarSize <= 0 {
+			err = fmt.Errorf("the archive size %q is not positive", value)
+		}
+	case "References":
+		for _, base := range strings.Fields(value) {
+			p, err := parseBase(base)
+			if err != nil {
+				return err
+			}
+			i.References = append(i.References, p)
+		}
+		if !slices.IsSorted(i.References) {
+			return fmt.Errorf("the references are not sorted")
+		}
+	case "Deriver":
+		i.Deriver = value
+	case "Sig":
+		i.Sigs = append(i.Sigs, value)
+	case "CA":
+		i.CA = value
+	case "X-Registered":
+		i.Registered, err = time.Parse(time.RFC3339, value)
+	case "X-Session":
+		i.session = value
+	}
+	return err
+}
+
+// infoPath returns the place of the item's info file.
+func (s *Store) infoPath(p Path) string { return s.at(infoFolder, p.Digest()+".narinfo") }
+
+// Info returns what the store knows about a valid item. For any other the
+// error wraps [ErrNotFound].
+func (s *Store) Info(p Path) (Info, error) {
+	text, err := os.ReadFile(s.infoPath(p))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && s.suspect[p] {
+		return Info{}, fmt.Errorf("cannot find %s in the store at %s: %w", p, s.root, ErrNotFound)
+	}
+	if err != nil {
+		return Info{}, fmt.Errorf("cannot read the info of %s: %w", p, err)
+	}
+	i, err := DecodeInfo(text)
+	if err != nil {
+		return Info{}, &InfoError{Path: p, File: s.infoPath(p), Err: err}
+	}
+	if i.Path != p {
+		return Info{}, fmt.Errorf("cannot find %s in the store at %s, only %s: %w", p, s.root, i.Path, ErrNotFound)
+	}
+	return i, nil
+}
+
+// InfoError is the error of an info file that is damaged. The item counts as
+// not valid.
+type InfoError struct {
+	Path Path
+	File string
+	Err  error
+}
+
+func (e *InfoError) Error() string {
+	return fmt.Sprintf("%v: %s (osbuild store gc removes the item, after which it can be made again)", e.Err, e.File)
+}
+
+func (e *InfoError) Unwrap() error { return e.Err }
+
+// Is makes a damaged item count as one that is not there.
+func (e *InfoError) Is(target error) bool { return target == ErrNotFound }
+
+// Valid says whether the item exists: it has a sound info file, and its tree
+// has not been removed by other hands.
+func (s *Store) Valid(p Path) bool {
+	_, err := s.valid(p)
+	return err == nil
+}
+
+// valid returns the info of an item whose tree is there.
+func (s *Store) valid(p Path) (Info, error) {
+	i, err := s.Info(p)
+	if err != nil {
+		return Info{}, err
+	}
+	if _, err := os.Lstat(s.Physical(p)); err != nil {
+		return Info{}, fmt.Errorf("cannot find the tree of %s in the store at %s: %w", p, s.root, ErrNotFound)
+	}
+	return i, nil
+}
