@@ -6,13 +6,36 @@
 //
 // It owns what these items look like, which is part of the key of everything
 // that uses them: whoever changes what a builtin makes raises its version in
-// package derivation. It never reads a file that the declaration does not
-// name, and only the download uses the network. Start with [All].
+// package derivation. It reads no file that the declaration does not name,
+// and only the download uses the network. Start with [All].
 package builtin
 
-import "osbuild/builder/realise"
+import (
+	"context"
 
-// All gives every builtin.
+	"osbuild/builder/derivation"
+	"osbuild/builder/realise"
+)
+
+// All gives every builtin, to be wired into a [realise.Realiser].
 func All() []realise.Builtin {
-	return []realise.Builtin{}
+	return []realise.Builtin{
+		builtin{derivation.BuiltinText, derivation.VersionText, buildText},
+		builtin{derivation.BuiltinDirectoryUnion, derivation.VersionDirectoryUnion, buildDirectoryUnion},
+		builtin{derivation.BuiltinFileUnion, derivation.VersionFileUnion, buildFileUnion},
+		builtin{derivation.BuiltinUnpack, derivation.VersionUnpack, buildUnpack},
+		builtin{derivation.BuiltinFetch, derivation.VersionFetch, buildFetch},
+	}
 }
+
+type builtin struct {
+	name    string
+	version int
+	build   func(context.Context, realise.Request) error
+}
+
+func (b builtin) Name() string { return b.name }
+
+func (b builtin) Version() int { return b.version }
+
+func (b builtin) Build(ctx context.Context, r realise.Request) error { return b.build(ctx, r) }

@@ -5,7 +5,7 @@ package realise
 
 import (
 	"context"
-	"errors"
+	"fmt"
 
 	"osbuild/builder/derivation"
 	"osbuild/store"
@@ -25,7 +25,8 @@ type Plan struct {
 // FetchItem is an item that a substituter has.
 type FetchItem struct {
 	Path store.Path `json:"path"`
-	From string     `json:"from"`
+	// From is the substituter, "" where it shows only when it is fetched.
+	From string `json:"from,omitempty"`
 }
 
 // PlanItem is one derivation.
@@ -42,5 +43,147 @@ type PlanItem struct {
 
 // Plan tells what Realise would do for these targets, and does nothing.
 func (r *Realiser) Plan(ctx context.Context, g *derivation.Graph, targets ...string) (Plan, error) {
-	return Plan{}, errors.ErrUnsupported
+	s, done := r.session(ctx, g)
+	defer done()
+	p := &planner{session: s, drvs: map[derivation.Key]outputs{}, paths: map[store.Path]bool{}}
+	for _, t := range targets {
+		ref, _, ok := g.Split(t)
+		if !ok {
+			return Plan{}, fmt.Errorf("cannot build %q: it is no item of this declaration", t)
+		}
+		var err error
+		if ref.Kind == derivation.KindDerivation {
+			_, err = p.derivation(ref.Drv)
+		} else {
+			err = p.path(ref.Path)
+		}
+		if err != nil {
+			return Plan{}, err
+		}
+	}
+	return p.plan, nil
+}
+
+// planner walks the way that a session goes, and writes down what it would do.
+type planner struct {
+	*session
+	plan Plan
+	// drvs holds the outputs of what was visited, nil where they are not
+	// known before a build.
+	drvs  map[derivation.Key]outputs
+	paths map[store.Path]bool
+}
+
+func (p *planner) derivation(k derivation.Key) (outputs, error) {
+	if outs, ok := p.drvs[k]; ok {
+		return outs, nil
+	}
+	d, ok := p.g.Derivation(k)
+	if !ok {
+		return nil, fmt.Errorf("cannot build %s: it is no derivation of this declaration", k)
+	}
+	outs, err := p.visit(k, d)
+	if err != nil {
+		return nil, err
+	}
+	p.drvs[k] = outs
+	return outs, nil
+}
+
+func (p *planner) visit(k derivation.Key, d *derivation.Derivation) (outputs, error) {
+	outs, err := p.known(k, d)
+	if outs != nil || err != nil {
+		return outs, err
+	}
+	item := PlanItem{Name: d.Name, Key: k, Builder: d.Builder, Pos: d.Pos.String()}
+	paths := map[derivation.Input]store.Path{}
+	for _, in := range d.Inputs {
+		if in.Drv == "" {
+			if err := p.path(in.Path); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		outs, err := p.derivation(in.Drv)
+		if err != nil {
+			return nil, err
+		}
+		if outs == nil {
+			item.Maybe = true
+		}
+		paths[in] = outs[in.Output]
+	}
+	if !item.Maybe {
+		resolved, err := d.Resolve(paths)
+		if err != nil {
+			return nil, err
+		}
+		b := &build{s: p.session, key: k, drv: d, resolved: resolved, rkey: resolved.Key()}
+		outs, err := p.realisation(b)
+		if outs != nil || err != nil {
+			return outs, err
+		}
+		if outs, err = p.substitute(b); outs != nil || err != nil {
+			return outs, err
+		}
+	}
+	p.plan.Build = append(p.plan.Build, item)
+	if d.Fixed != nil {
+		out, err := fixedPath(d)
+		return outputs{"out": out}, err
+	}
+	return nil, nil
+}
+
+// substitute asks who has the outputs of a derivation whose hash is not fixed:
+// whether a substituter has a path shows only when it is fetched.
+func (p *planner) substitute(b *build) (outputs, error) {
+	if b.drv.Fixed != nil {
+		return nil, nil
+	}
+	for _, sub := range p.Substituters {
+		outs, err := sub.Realisation(p.ctx, b.rkey)
+		if p.ctx.Err() != nil {
+			return nil, p.ctx.Err()
+		}
+		if err != nil {
+			b.event(Event{Kind: EventUnavailable, Builder: sub.Name(), Detail: err.Error()})
+			continue
+		}
+		if !fits(outs, b.drv) {
+			continue
+		}
+		for _, o := range b.drv.Outputs {
+			p.plan.Fetch = append(p.plan.Fetch, FetchItem{outs[o], sub.Name()})
+		}
+		return outs, nil
+	}
+	return nil, nil
+}
+
+func (p *planner) path(path store.Path) error {
+	if p.paths[path] {
+		return nil
+	}
+	p.paths[path] = true
+	have, err := p.have(outputs{"": path})
+	if have != nil || err != nil {
+		return err
+	}
+	t, text := p.g.TextItem(path)
+	for _, ref := range t.Refs {
+		if err := p.path(ref); err != nil {
+			return err
+		}
+	}
+	_, source := p.g.SourceItem(path)
+	switch {
+	case text || source:
+		p.plan.Add = append(p.plan.Add, path)
+	case len(p.Substituters) > 0:
+		p.plan.Fetch = append(p.plan.Fetch, FetchItem{Path: path})
+	default:
+		return p.fetchPath(path)
+	}
+	return nil
 }

@@ -88,6 +88,9 @@ const (
 	EventFailed = "build-failed"
 	// EventFetch: an item was fetched from the substituter Event.Builder.
 	EventFetch = "fetch"
+	// EventUnavailable: the substituter Event.Builder could not be asked, for
+	// the reason Event.Detail; the build goes on without it.
+	EventUnavailable = "unavailable"
 	// EventDiffers: a build gave other bytes than an earlier build of the
 	// same thing, whose result stands; Event.Detail says which.
 	EventDiffers = "differs"

@@ -1,0 +1,265 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package realise
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"osbuild/builder/derivation"
+	"osbuild/runner/spec"
+	"osbuild/store"
+)
+
+// attempt is one run of a builder, in a folder of its own.
+type attempt struct {
+	*build
+	// dir holds the two folders of the builder: storeDir stands for the store
+	// dir and gets the outputs, workDir is the current folder.
+	dir, storeDir, workDir string
+	scratch                map[string]store.Path
+	// closure are the items that the builder sees.
+	closure []store.Path
+	log     *buildLog
+}
+
+func (b *build) prepare() (*attempt, error) {
+	a := &attempt{build: b, scratch: map[string]store.Path{}}
+	for _, o := range b.drv.Outputs {
+		a.scratch[o] = derivation.ScratchPath(b.rkey, b.drv.Name, o)
+	}
+	inputs := make([]store.Path, len(b.resolved.Inputs))
+	for i, in := range b.resolved.Inputs {
+		inputs[i] = in.Path
+	}
+	var err error
+	if a.closure, err = b.s.closure(inputs); err != nil {
+		return nil, err
+	}
+	tmp, err := b.s.Lease.TempDir()
+	if err != nil {
+		return nil, err
+	}
+	if a.dir, err = os.MkdirTemp(tmp, "build-"); err != nil {
+		return nil, fmt.Errorf("cannot make a build folder: %w", err)
+	}
+	a.storeDir, a.workDir = filepath.Join(a.dir, "store"), filepath.Join(a.dir, "build")
+	for _, dir := range []string{a.storeDir, a.workDir} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return nil, errors.Join(fmt.Errorf("cannot make a build folder: %w", err), a.remove())
+		}
+	}
+	a.log = &buildLog{path: b.s.Store.LogFile(string(b.rkey))}
+	return a, nil
+}
+
+// out is where an output lies physically while it is made.
+func (a *attempt) out(output string) string {
+	return filepath.Join(a.storeDir, a.scratch[output].Base())
+}
+
+func (a *attempt) run() error {
+	d := a.resolved.WithSelf(a.scratch)
+	if name, ok := d.Builtin(); ok {
+		return a.runBuiltin(name, d)
+	}
+	if d.System != "" && d.System != derivation.HostSystem() {
+		return fmt.Errorf("its builder needs %s, and this machine is %s: build it on such a machine, or fetch what was built there", d.System, derivation.HostSystem())
+	}
+	if a.s.Executor == nil {
+		return errors.New("its builder is a program, and nothing here can run programs")
+	}
+	b := spec.Build{
+		Name:     d.Name,
+		StoreDir: a.storeDir,
+		WorkDir:  a.workDir,
+		Argv:     append([]string{d.Builder}, d.Args...),
+		Env:      a.environment(d.Env),
+	}
+	for _, p := range a.closure {
+		b.Items = append(b.Items, spec.Item{Logical: string(p), Physical: a.s.Store.Physical(p)})
+	}
+	for _, h := range d.Host {
+		physical, ok := a.s.g.HostPath(h.Hash)
+		if !ok {
+			return fmt.Errorf("the host tree at %s is not known", h.Target)
+		}
+		b.Host = append(b.Host, spec.Mapping{Source: physical, Target: h.Target})
+	}
+	exit, err := a.s.Executor.Run(a.s.ctx, b, a.log)
+	if err != nil {
+		return fmt.Errorf("cannot run its builder: %w", err)
+	}
+	if exit.Status() != 0 {
+		return &ExitError{exit}
+	}
+	return nil
+}
+
+// environment is what every builder program gets, besides and below what the
+// derivation declares: the path of each output under the output's name, and
+// three variables that keep programs from the host and from the clock. PATH is
+// not among them: a builder names the programs it uses.
+func (a *attempt) environment(declared map[string]string) []string {
+	env := map[string]string{
+		"HOME":              "/homeless", // does not exist
+		"TMPDIR":            "/build",
+		"SOURCE_DATE_EPOCH": "1",
+	}
+	for k, v := range declared {
+		env[k] = v
+	}
+	for o, p := range a.scratch {
+		env[o] = string(p)
+	}
+	var list []string
+	for _, k := range sortedKeys(env) {
+		list = append(list, k+"="+env[k])
+	}
+	return list
+}
+
+func (a *attempt) runBuiltin(name string, d *derivation.Derivation) error {
+	i := slices.IndexFunc(a.s.Builtins, func(b Builtin) bool { return b.Name() == name && b.Version() == d.Version })
+	if i < 0 {
+		return fmt.Errorf("this osbuild has no builtin %q of version %d", name, d.Version)
+	}
+	r := Request{
+		Drv:      d,
+		Physical: a.s.Store.Physical,
+		Outs:     map[string]string{},
+		Scratch:  a.scratch,
+		TempDir:  a.workDir,
+		Log:      a.log,
+		Offline:  a.s.Offline,
+	}
+	for _, o := range d.Outputs {
+		r.Outs[o] = a.out(o)
+	}
+	return a.s.Builtins[i].Build(a.s.ctx, r)
+}
+
+// fail cleans up behind a failed build, and gives its error.
+func (a *attempt) fail(cause error) error {
+	e := &BuildError{
+		Name: a.drv.Name, Key: a.key, Pos: a.drv.Pos, Cause: cause,
+		LogTail: a.log.tail(), LogPath: a.log.written(),
+	}
+	if full := fullDisk(a.dir, cause); full {
+		e.Hint = fmt.Sprintf("the disk of %s is full: free some space, for example with `osbuild store gc`", a.s.Store.Root())
+	}
+	_, program := cause.(*ExitError)
+	var different *DifferenceError
+	switch {
+	case a.s.KeepFailed && (program || errors.As(cause, &different)):
+		kept, err := a.keep()
+		if err != nil {
+			e.Hint = err.Error()
+			break
+		}
+		e.KeptDir = kept
+		if different != nil {
+			different.KeptDir = kept
+		}
+	case program && e.Hint == "":
+		e.Hint = "run again with --keep-failed to keep the build folder and look into it"
+	}
+	if err := a.remove(); err != nil && e.Hint == "" {
+		e.Hint = err.Error()
+	}
+	if different != nil {
+		return different
+	}
+	return e
+}
+
+// keep moves the folder to where no collection of garbage finds it. What it
+// holds was made by a program that nobody vouches for: outputs get the modes
+// of items, and no file keeps the right to run as another user.
+func (a *attempt) keep() (string, error) {
+	fail := func(err error) (string, error) { return "", fmt.Errorf("cannot keep the build folder: %w", err) }
+	for _, o := range a.drv.Outputs {
+		if err := store.Canonicalise(a.out(o)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fail(err)
+		}
+	}
+	if err := dropSetID(a.workDir); err != nil {
+		return fail(err)
+	}
+	parent := filepath.Join(a.s.Store.Root(), "failed")
+	if err := os.MkdirAll(parent, 0o700); err != nil {
+		return fail(err)
+	}
+	kept, err := os.MkdirTemp(parent, a.drv.Name+"-")
+	if err != nil {
+		return fail(err)
+	}
+	// A rename replaces an empty folder.
+	if err := os.Rename(a.dir, kept); err != nil {
+		return fail(err)
+	}
+	return kept, nil
+}
+
+func dropSetID(dir string) error {
+	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.Type()&fs.ModeSymlink != 0 {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil || info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) == 0 {
+			return err
+		}
+		return os.Chmod(path, info.Mode().Perm())
+	})
+}
+
+// remove deletes the folder, also where the builder took away the right to.
+func (a *attempt) remove() error {
+	err := os.RemoveAll(a.dir)
+	if err == nil {
+		return nil
+	}
+	_ = filepath.WalkDir(a.dir, func(path string, e fs.DirEntry, err error) error {
+		if e != nil && e.IsDir() {
+			_ = os.Chmod(path, 0o700)
+		}
+		// Errors show in the second attempt to remove everything.
+		return nil
+	})
+	if err := os.RemoveAll(a.dir); err != nil {
+		return fmt.Errorf("cannot remove the build folder %s: %w", a.dir, err)
+	}
+	return nil
+}
+
+// fullDisk says whether a failure is likely that of a full disk: a program
+// seldom says so in a way that could be understood.
+func fullDisk(dir string, cause error) bool {
+	if errors.Is(cause, unix.ENOSPC) {
+		return true
+	}
+	var st unix.Statfs_t
+	const little = 256 << 10
+	return unix.Statfs(dir, &st) == nil && st.Bavail*uint64(st.Bsize) < little
+}
+
+func signalName(n int) string {
+	if s := unix.SignalName(unix.Signal(n)); s != "" {
+		return s
+	}
+	return "unknown"
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}

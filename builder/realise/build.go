@@ -1,0 +1,169 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package realise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"osbuild/builder/derivation"
+	"osbuild/store"
+)
+
+// build is one derivation whose inputs are there.
+type build struct {
+	s        *session
+	key      derivation.Key
+	drv      *derivation.Derivation
+	resolved *derivation.Derivation
+	// rkey is the key of resolved.
+	rkey derivation.Key
+}
+
+func (b *build) event(e Event) {
+	e.Name, e.Key = b.drv.Name, b.key
+	if e.Builder == "" {
+		e.Builder = b.drv.Builder
+	}
+	b.s.event(e)
+}
+
+// obtain fetches or builds the outputs, unless another process does so first.
+func (b *build) obtain() (outputs, error) {
+	lock, err := b.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Unlock()
+	// Whoever had the lock may have made just this.
+	outs, err := b.s.realisation(b)
+	if outs != nil || err != nil {
+		return outs, err
+	}
+	outs, err = b.substitute()
+	if outs != nil || err != nil {
+		return outs, err
+	}
+	return b.make()
+}
+
+// lock waits until nobody else builds the same thing.
+func (b *build) lock() (*store.Lock, error) {
+	name := "drv-" + string(b.rkey)
+	lock, err := b.s.Store.TryLock(name)
+	if lock == nil && err == nil {
+		b.event(Event{Kind: EventWaiting})
+		lock, _, err = b.s.Store.Lock(b.s.ctx, name)
+	}
+	if err == nil {
+		return lock, nil
+	}
+	if ctxErr := b.s.ctx.Err(); ctxErr != nil {
+		return nil, ctxErr
+	}
+	return nil, fmt.Errorf("cannot lock the build of %q: %w", b.drv.Name, err)
+}
+
+// substitute asks the substituters for the outputs; nil means that none has
+// them all.
+func (b *build) substitute() (outputs, error) {
+	for _, sub := range b.s.Substituters {
+		outs, err := b.substituteFrom(sub)
+		if err != nil {
+			return nil, err
+		}
+		if outs != nil {
+			return b.s.register(b, outs)
+		}
+	}
+	return nil, nil
+}
+
+func (b *build) substituteFrom(sub Substituter) (outputs, error) {
+	outs := outputs{}
+	if b.drv.Fixed != nil {
+		p, err := fixedPath(b.drv)
+		if err != nil {
+			return nil, err
+		}
+		outs["out"] = p
+	} else {
+		var err error
+		outs, err = sub.Realisation(b.s.ctx, b.rkey)
+		if b.s.ctx.Err() != nil {
+			return nil, b.s.ctx.Err()
+		}
+		if err != nil {
+			b.event(Event{Kind: EventUnavailable, Builder: sub.Name(), Detail: err.Error()})
+			return nil, nil
+		}
+	}
+	if !fits(outs, b.drv) {
+		return nil, nil
+	}
+	for _, o := range b.drv.Outputs {
+		ok, err := b.s.fetch(sub, outs[o], b.key)
+		if !ok || err != nil {
+			return nil, err
+		}
+	}
+	return outs, nil
+}
+
+// make builds the outputs, puts them into the store and records them.
+func (b *build) make() (outputs, error) {
+	release, err := b.s.slot()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	start := time.Now()
+	b.event(Event{Kind: EventStart})
+	outs, err := b.attempt((*attempt).keepOutputs)
+	if err == nil {
+		outs, err = b.s.register(b, outs)
+	}
+	if err != nil {
+		b.event(Event{Kind: EventFailed, Duration: time.Since(start), Detail: firstLine(err)})
+		return nil, err
+	}
+	b.event(Event{Kind: EventDone, Duration: time.Since(start)})
+	return outs, nil
+}
+
+// attempt builds in a folder of its own, gives what the builder made to use,
+// and leaves nothing of the folder unless it is to be kept.
+func (b *build) attempt(use func(*attempt) (outputs, error)) (outputs, error) {
+	a, err := b.prepare()
+	if err != nil {
+		return nil, b.s.buildError(b.key, b.drv, err)
+	}
+	outs, err := outputs(nil), a.run()
+	if err == nil {
+		outs, err = use(a)
+	}
+	if logErr := a.log.Close(); err == nil && logErr != nil {
+		err = fmt.Errorf("cannot write the log: %w", logErr)
+	}
+	if err != nil && b.s.ctx.Err() != nil {
+		a.remove()
+		return nil, b.s.ctx.Err()
+	}
+	if err != nil {
+		return nil, a.fail(err)
+	}
+	return outs, a.remove()
+}
+
+// buildError wraps a reason that has nothing to do with a builder's run.
+func (s *session) buildError(k derivation.Key, d *derivation.Derivation, cause error) error {
+	return &BuildError{Name: d.Name, Key: k, Pos: d.Pos, Cause: cause}
+}
+
+// cancelled says whether err only says that the work was stopped.
+func cancelled(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
