@@ -51,7 +51,10 @@ func BaseGroups() []*UserGroup {
 		fixed("root", 0), fixed("tty", 5), fixed("disk", 6), fixed("lp", 7), fixed("kmem", 15),
 		fixed("dialout", 20), fixed("cdrom", 24), fixed("floppy", 25), fixed("tape", 26), fixed("audio", 29),
 		fixed("shadow", 42), fixed("utmp", 43), fixed("video", 44), fixed("users", 100), fixed("nogroup", 65534),
-		{Name: "input", System: true}, {Name: "kvm", System: true}, {Name: "netdev", System: true}, {Name: "wheel", System: true},
+		{Name: "input", System: true},
+		{Name: "kvm", System: true},
+		{Name: "netdev", System: true},
+		{Name: "wheel", System: true},
 	}
 }
 

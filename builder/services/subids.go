@@ -15,11 +15,11 @@ import (
 // Bounds of subordinate ids, the upper ones exclusive. In a container regular
 // users have the ids from 1000 to 9999, and the two highest ids are nobody's.
 const (
-	defaultSubids      = 65536
-	minSubid           = 100000
-	maxSubid           = 600100000
-	minSubidContainer  = 10000
-	maxSubidContainer  = spec.Ids - 2
+	defaultSubids     = 65536
+	minSubid          = 100000
+	maxSubid          = 600100000
+	minSubidContainer = 10000
+	maxSubidContainer = spec.Ids - 2
 )
 
 // SubidRange is a range of subordinate ids of one user.

@@ -1,0 +1,202 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package system
+
+import (
+	"errors"
+	"fmt"
+
+	"osbuild/builder/derivation"
+	"osbuild/builder/service"
+	"osbuild/builder/services"
+)
+
+// essentialServices are the services of a system that its declaration need
+// not name: the defaults, as the declaration's own function changes them.
+func essentialServices(env *service.Env, o *OperatingSystem) ([]*service.Service, error) {
+	list, err := defaultServices(env, o)
+	if err != nil || o.EssentialServices == nil {
+		return list, err
+	}
+	f, ok := o.EssentialServices.(service.Func)
+	if !ok {
+		return nil, fmt.Errorf("cannot use %s as essential_services: a function is needed", service.Describe(o.EssentialServices))
+	}
+	v, err := f.Call(list)
+	if err != nil {
+		return nil, fmt.Errorf("cannot compute essential_services: %w", err)
+	}
+	if list, err = service.List(v); err != nil {
+		return nil, fmt.Errorf("cannot use what essential_services returned: %w", err)
+	}
+	return list, nil
+}
+
+// defaultServices are the essential services of a system. Where order counts,
+// what they contribute comes first.
+func defaultServices(env *service.Env, o *OperatingSystem) ([]*service.Service, error) {
+	etc, err := baseEtc(env, o)
+	if err != nil {
+		return nil, err
+	}
+	shared := o.contained != nil && o.contained.sharedNetwork
+	files := &services.EtcFiles{Entries: etc}
+	if shared {
+		files.Left = networkFiles
+	}
+	accounts := &services.Accounts{
+		Users:     append(services.BaseUsers(), o.Users...),
+		Groups:    o.Groups,
+		Container: o.Contained(),
+	}
+	list := []*service.Service{
+		with(services.System, []*services.SystemEntry(nil)),
+		{Type: services.Boot},
+		{Type: services.Cleanup},
+		with(services.Activation, baseDirectories()),
+		with(services.SpecialFiles, []*services.SpecialFile{
+			{Path: "/var/run", Target: "/run"},
+			{Path: "/var/lock", Target: "/run/lock"},
+		}),
+		with(services.ShepherdRoot, []*services.ShepherdService(nil)),
+		with(services.PAM, o.PAMServices),
+		with(services.PrivilegedPrograms, o.PrivilegedPrograms),
+		with(services.Account, accounts),
+		with(services.Etc, files),
+	}
+	if !shared {
+		list = append(list, with(services.Hosts, services.LocalHosts(o.HostName)))
+	}
+	list = append(
+		list,
+		with(services.SessionEnvironment, []*services.EnvironmentVariable{{Name: "LANG", Value: o.Locale}}),
+		with(services.HostName, o.HostName),
+		with(services.UserProcesses, []string(nil)),
+		with(services.UserHomes, []*services.SkeletonFile(nil)),
+		&service.Service{Type: services.RootFileSystem},
+		with(services.FileSystems, o.allFileSystems()),
+		with(services.Profile, o.Packages),
+		with(services.ContainerRequirements, []string(nil)),
+	)
+	return list, nil
+}
+
+func with(t *service.Type, value any) *service.Service {
+	return &service.Service{Type: t, Value: value, HasValue: true}
+}
+
+// allFileSystems are the mounts of the container, then those of the system.
+func (o *OperatingSystem) allFileSystems() []*services.FileSystem {
+	var all []*services.FileSystem
+	if o.contained != nil {
+		if o.contained.sharedNetwork {
+			all = append(all, networkMounts()...)
+		}
+		all = append(all, o.contained.fileSystems...)
+	}
+	return append(all, o.FileSystems...)
+}
+
+// baseDirectories are the folders that programs expect in /var and /run.
+func baseDirectories() []any {
+	var dirs []any
+	for _, d := range []struct {
+		path string
+		mode int
+	}{
+		{"/var/cache", 0o755},
+		{"/var/lib", 0o755},
+		{"/var/log", 0o755},
+		{"/var/spool", 0o755},
+		{"/var/tmp", 0o1777},
+		{"/run/lock", 0o1777},
+	} {
+		dirs = append(dirs, &services.Directory{Path: d.path, Mode: d.mode})
+	}
+	return dirs
+}
+
+const (
+	osRelease = `NAME="osbuild"
+ID=osbuild
+PRETTY_NAME="osbuild"
+`
+	nameSwitch = `passwd: files
+group: files
+shadow: files
+gshadow: files
+hosts: files dns
+networks: files
+protocols: files
+services: files
+`
+	networkProtocols = `ip	0	IP
+icmp	1	ICMP
+igmp	2	IGMP
+tcp	6	TCP
+udp	17	UDP
+gre	47	GRE
+esp	50	IPSEC-ESP
+ah	51	IPSEC-AH
+ipv6-icmp	58	IPv6-ICMP
+sctp	132	SCTP
+`
+	networkServices = `ftp	21/tcp
+ssh	22/tcp
+telnet	23/tcp
+smtp	25/tcp
+domain	53/tcp
+domain	53/udp
+http	80/tcp
+pop3	110/tcp
+ntp	123/udp
+imap2	143/tcp	imap
+snmp	161/udp
+ldap	389/tcp
+https	443/tcp
+submission	587/tcp
+ldaps	636/tcp
+imaps	993/tcp
+pop3s	995/tcp
+mysql	3306/tcp
+postgresql	5432/tcp
+`
+	loginProfile = `# Read by login shells.
+export PATH=` + services.DefaultPath + `
+if [ -r /etc/environment ]; then
+	set -a
+	. /etc/environment
+	set +a
+fi
+`
+)
+
+// baseEtc are the files of /etc that belong to no service.
+func baseEtc(env *service.Env, o *OperatingSystem) ([]*services.EtcEntry, error) {
+	timezone := o.Timezone
+	if timezone == "" {
+		timezone = "Etc/UTC"
+	}
+	var entries []*services.EtcEntry
+	var failed error
+	text := func(name, text string) {
+		file, err := env.Graph.Text(name, text, false, derivation.Position{})
+		failed = errors.Join(failed, err)
+		entries = append(entries, &services.EtcEntry{Name: name, File: file})
+	}
+	text("os-release", osRelease)
+	text("nsswitch.conf", nameSwitch)
+	text("protocols", networkProtocols)
+	text("services", networkServices)
+	text("profile", loginProfile)
+	text("timezone", timezone+"\n")
+	if o.Timezone != "" {
+		entries = append(entries, &services.EtcEntry{Name: "localtime", File: "/usr/share/zoneinfo/" + o.Timezone})
+	}
+	if o.Sudoers != "" {
+		mode := 0o440
+		entries = append(entries, &services.EtcEntry{Pos: o.Pos, Name: "sudoers", File: o.Sudoers, Mode: &mode})
+	}
+	return entries, failed
+}
