@@ -1,0 +1,43 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lang
+
+import (
+	"go.starlark.net/starlark"
+
+	"osbuild/builder/lang/value"
+)
+
+// site tells where the evaluation of a thread is.
+func (l *loader) site(thread *starlark.Thread) *value.Site {
+	return &value.Site{
+		Pos: l.caller(thread),
+		Call: func(fn starlark.Callable, args ...starlark.Value) (starlark.Value, error) {
+			return starlark.Call(thread, fn, args, nil)
+		},
+	}
+}
+
+// call runs a function that a file defined after the file was evaluated. What
+// the function can reach is frozen first: it gives the same answer whenever
+// it is called. The error is an *Error.
+func (l *loader) call(fn starlark.Callable, args ...starlark.Value) (starlark.Value, error) {
+	fn.Freeze()
+	for _, a := range args {
+		a.Freeze()
+	}
+	thread, done := l.thread(fn.Name())
+	defer done()
+	var result starlark.Value
+	err := l.run(func() error {
+		var err error
+		result, err = starlark.Call(thread, fn, args, nil)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	result.Freeze()
+	return result, nil
+}

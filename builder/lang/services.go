@@ -1,0 +1,276 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lang
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"osbuild/builder/derivation"
+	"osbuild/builder/lang/value"
+	"osbuild/builder/service"
+)
+
+type newType struct {
+	Name        string             `star:"name,required" doc:"The name, which messages and graphs show."`
+	Extensions  []*value.Extension `star:"extensions" doc:"What each service of the type contributes to others: extension(...) values."`
+	Compose     starlark.Callable  `star:"compose" doc:"compose(contributions) makes one value of all that others contribute, in declaration order; the list itself by default."`
+	Extend      starlark.Callable  `star:"extend" doc:"extend(value, composed) gives the value of the extended service. A type without it cannot be extended."`
+	Default     starlark.Value     `star:"default" doc:"The value of a service that is declared without one."`
+	Description string             `star:"description" doc:"What services of the type do."`
+}
+
+type newExtension struct {
+	Target  *service.Type     `star:"target,required" doc:"The service type to contribute to."`
+	Compute starlark.Callable `star:"compute,required" doc:"compute(value) gives the list of contributions of a service with this value."`
+}
+
+type newService struct {
+	Type  *service.Type  `star:"type,required" doc:"The service type."`
+	Value starlark.Value `star:"value" doc:"The value; the type's default without it."`
+}
+
+type simpleService struct {
+	Name   string         `star:"name,required" doc:"The name, which messages and graphs show."`
+	Target *service.Type  `star:"target,required" doc:"The service type to contribute to."`
+	Value  starlark.Value `star:"value,required" doc:"The list of contributions."`
+}
+
+func (l *loader) declareServices() error {
+	l.own = map[*service.Type]bool{}
+	l.predeclared["delete"] = deletion{}
+	return errors.Join(
+		function(l, "service_type", "A kind of service.", newType{}, l.serviceType),
+		function(l, "extension", "What the services of a type contribute to another service.", newExtension{}, l.extension),
+		function(l, "service", "A service of a type.", newService{}, l.service),
+		function(l, "simple_service", "A service that only contributes values to another.", simpleService{}, l.simpleService),
+		l.add(starlark.NewBuiltin("modify_services", l.modifyServices)),
+	)
+}
+
+func (l *loader) serviceType(thread *starlark.Thread, a *newType) (starlark.Value, error) {
+	t := &service.Type{Name: a.Name, Description: a.Description, Pos: l.caller(thread)}
+	if a.Name == "" {
+		return nil, errors.New("service_type: argument name: a name is needed")
+	}
+	for _, e := range a.Extensions {
+		t.Extensions = append(t.Extensions, e.E)
+	}
+	if a.Compose != nil {
+		t.Compose = func(_ *service.Env, contributions []any) (any, error) {
+			return l.call(a.Compose, l.registry.FromGo(contributions))
+		}
+	}
+	if a.Extend != nil {
+		t.Extend = func(_ *service.Env, v, contributions any) (any, error) {
+			return l.call(a.Extend, l.registry.FromGo(v), l.registry.FromGo(contributions))
+		}
+	}
+	if a.Default != nil {
+		a.Default.Freeze()
+		t.Default, t.HasDefault = a.Default, true
+		if r, ok := a.Default.(*value.Record); ok {
+			t.Check = sameRecord(r.Schema())
+		}
+	}
+	l.own[t] = true
+	return l.registry.FromGo(t), nil
+}
+
+// sameRecord checks the values of a type whose default is a record: others
+// are of the same kind, or the type's functions would fail with less to say.
+func sameRecord(s *value.Schema) func(any) (any, error) {
+	return func(v any) (any, error) {
+		sv, ok := v.(starlark.Value)
+		if !ok {
+			return v, nil
+		}
+		accepted, err := value.RecordOf(s).Accept(&value.Site{}, sv)
+		if err != nil {
+			return nil, err
+		}
+		return accepted, nil
+	}
+}
+
+func (l *loader) extension(thread *starlark.Thread, a *newExtension) (starlark.Value, error) {
+	pos := l.caller(thread)
+	e := service.Extension{Target: a.Target, Pos: pos}
+	e.Compute = func(_ *service.Env, v any) ([]any, error) {
+		list, err := l.call(a.Compute, l.registry.FromGo(v))
+		if err != nil {
+			return nil, err
+		}
+		at := &value.Site{Pos: pos, Call: l.call}
+		contributions, err := l.contributions(at, a.Target, list)
+		if err != nil {
+			return nil, fmt.Errorf("%s gave a wrong value: %w", functionName(a.Compute), err)
+		}
+		return contributions, nil
+	}
+	return &value.Extension{E: e}, nil
+}
+
+func functionName(fn starlark.Callable) string {
+	if fn.Name() == "lambda" {
+		return "the lambda"
+	}
+	return fn.Name()
+}
+
+// contributions turns a list that a file made into what a target takes. For a
+// target that is a file's own they stay Starlark values.
+func (l *loader) contributions(at *value.Site, target *service.Type, v starlark.Value) ([]any, error) {
+	list, ok := v.(starlark.Indexable)
+	if _, text := v.(starlark.String); !ok || text {
+		return nil, fmt.Errorf("want a list of contributions, got %s (write [...] around it)", v.Type())
+	}
+	v.Freeze()
+	out := make([]any, list.Len())
+	for i := range out {
+		var err error
+		if out[i], err = l.contribution(at, target, list.Index(i)); err != nil {
+			return nil, fmt.Errorf("element %d: %w", i+1, err)
+		}
+	}
+	return out, nil
+}
+
+func (l *loader) contribution(at *value.Site, target *service.Type, v starlark.Value) (any, error) {
+	if l.own[target] {
+		return v, nil
+	}
+	if target.Elements == nil {
+		return l.registry.Plain(v)
+	}
+	var (
+		names []string
+		first error
+	)
+	for _, t := range target.Elements {
+		g, err := l.registry.Convert(at, v, t)
+		if err == nil {
+			return g, nil
+		}
+		if first == nil {
+			first = err
+		}
+		names = append(names, l.registry.Word(t))
+	}
+	if len(names) == 1 {
+		return nil, first
+	}
+	return nil, fmt.Errorf("want %s, got %s", strings.Join(names, " or "), v.Type())
+}
+
+// serviceValue gives a value as services of a type keep it.
+func (l *loader) serviceValue(at *value.Site, t *service.Type, v starlark.Value) (any, error) {
+	v.Freeze()
+	if l.own[t] {
+		return v, nil
+	}
+	// A value that is a list mostly holds what may be contributed too, so
+	// that tuples can stand for records. If not, the type's own check speaks.
+	if _, ok := v.(*starlark.List); ok && t.Elements != nil {
+		if list, err := l.contributions(at, t, v); err == nil {
+			return list, nil
+		}
+	}
+	return l.registry.Plain(v)
+}
+
+func (l *loader) service(thread *starlark.Thread, a *newService) (starlark.Value, error) {
+	at := l.site(thread)
+	var (
+		s   *service.Service
+		err error
+	)
+	if a.Value == nil {
+		s, err = service.New(a.Type, at.Pos)
+	} else {
+		var v any
+		if v, err = l.serviceValue(at, a.Type, a.Value); err != nil {
+			return nil, fmt.Errorf("service: argument value: %w", err)
+		}
+		s, err = service.WithValue(a.Type, v, at.Pos)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l.registry.FromGo(s), nil
+}
+
+func (l *loader) simpleService(thread *starlark.Thread, a *simpleService) (starlark.Value, error) {
+	at := l.site(thread)
+	list, err := l.contributions(at, a.Target, a.Value)
+	if err != nil {
+		return nil, fmt.Errorf("simple_service: argument value: %w", err)
+	}
+	return l.registry.FromGo(service.Simple(a.Name, a.Target, list, at.Pos)), nil
+}
+
+// deletion is the value `delete`.
+type deletion struct{}
+
+func (deletion) String() string        { return "delete" }
+func (deletion) Type() string          { return "delete" }
+func (deletion) Freeze()               {}
+func (deletion) Truth() starlark.Bool  { return true }
+func (deletion) Hash() (uint32, error) { return 0, nil }
+
+// modifyServices is modify_services(services, (type, function or delete), …).
+func (l *loader) modifyServices(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if len(args) == 0 || len(kwargs) > 0 {
+		return nil, fmt.Errorf("%s: want a list of services, then pairs (type, function or delete)", b.Name())
+	}
+	at := l.site(thread)
+	list, err := l.registry.Convert(at, args[0], reflect.TypeFor[[]*service.Service]())
+	if err != nil {
+		return nil, fmt.Errorf("%s: argument services: %w", b.Name(), err)
+	}
+	var clauses []service.Clause
+	for i, arg := range args[1:] {
+		c, err := l.clause(at, arg)
+		if err != nil {
+			return nil, fmt.Errorf("%s: pair %d: %w", b.Name(), i+1, err)
+		}
+		if c.Pos, _ = l.calls.argument(callPlace(thread.CallStack()), "", i+1); c.Pos == (derivation.Position{}) {
+			c.Pos = at.Pos
+		}
+		clauses = append(clauses, c)
+	}
+	changed, err := service.Modify(list.([]*service.Service), clauses)
+	if err != nil {
+		return nil, err
+	}
+	return l.registry.FromGo(changed), nil
+}
+
+func (l *loader) clause(at *value.Site, v starlark.Value) (service.Clause, error) {
+	pair, ok := v.(starlark.Tuple)
+	if !ok || len(pair) != 2 {
+		return service.Clause{}, fmt.Errorf("want a pair (type, function or delete), got %s", v.Type())
+	}
+	t, ok := pair[0].(*value.ServiceType)
+	if !ok {
+		return service.Clause{}, fmt.Errorf("want a service_type first, got %s", pair[0].Type())
+	}
+	switch change := pair[1].(type) {
+	case deletion:
+		return service.Clause{Type: t.T, Delete: true}, nil
+	case starlark.Callable:
+		return service.Clause{Type: t.T, Change: func(old any) (any, error) {
+			v, err := at.Call(change, l.registry.FromGo(old))
+			if err != nil {
+				return nil, err
+			}
+			return l.serviceValue(at, t.T, v)
+		}}, nil
+	}
+	return service.Clause{}, fmt.Errorf("want a function or delete second, got %s", pair[1].Type())
+}
