@@ -129,6 +129,9 @@ func Describe(v any) string {
 	case interface{ Type() string }:
 		return article(v.Type())
 	}
+	if rv := reflect.ValueOf(v); rv.Kind() == reflect.Pointer && rv.IsNil() {
+		return "None"
+	}
 	return article(typeName(reflect.TypeOf(v)))
 }
 

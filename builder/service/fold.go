@@ -156,7 +156,7 @@ func admits(elements []reflect.Type, v any) bool {
 func elementNames(elements []reflect.Type) string {
 	names := make([]string, len(elements))
 	for i, e := range elements {
-		names[i] = typeName(e)
+		names[i] = DescribeType(e)
 	}
 	return strings.Join(names, " or ")
 }
