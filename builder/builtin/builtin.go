@@ -25,6 +25,7 @@ func All() []realise.Builtin {
 		builtin{derivation.BuiltinFileUnion, derivation.VersionFileUnion, buildFileUnion},
 		builtin{derivation.BuiltinUnpack, derivation.VersionUnpack, buildUnpack},
 		builtin{derivation.BuiltinFetch, derivation.VersionFetch, buildFetch},
+		builtin{derivation.BuiltinRequisites, derivation.VersionRequisites, buildRequisites},
 	}
 }
 

@@ -33,6 +33,9 @@ const (
 	// BuiltinFetch gets Env["url"].
 	BuiltinFetch = "fetch"
 	VersionFetch = 1
+	// BuiltinRequisites writes the closure of the items Args, a path a line.
+	BuiltinRequisites = "requisites"
+	VersionRequisites = 1
 )
 
 // DirectoryUnion declares the merged tree of these folders, which are items or
@@ -83,6 +86,15 @@ func (g *Graph) Unpack(name, archive string, strip int, pos Position) (string, e
 	return g.Derive(Derivation{
 		Name: name, Builder: BuiltinPrefix + BuiltinUnpack, Version: VersionUnpack,
 		Env: map[string]string{"archive": archive, "strip": strconv.Itoa(strip)}, Pos: pos,
+	})
+}
+
+// Requisites declares a file that lists the closure of these items, a path a
+// line: what must be known where the items lie but no store's records do.
+func (g *Graph) Requisites(name string, items []string, pos Position) (string, error) {
+	return g.Derive(Derivation{
+		Name: name, Builder: BuiltinPrefix + BuiltinRequisites, Version: VersionRequisites,
+		Args: items, Pos: pos,
 	})
 }
 

@@ -135,6 +135,7 @@ func (a *attempt) runBuiltin(name string, d *derivation.Derivation) error {
 	r := Request{
 		Drv:      d,
 		Physical: a.s.Store.Physical,
+		Closure:  a.closure,
 		Outs:     map[string]string{},
 		Scratch:  a.scratch,
 		TempDir:  a.workDir,

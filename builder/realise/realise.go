@@ -50,6 +50,8 @@ type Request struct {
 	Drv *derivation.Derivation
 	// Physical tells where an item of the closure of the inputs lies.
 	Physical func(store.Path) string
+	// Closure is the closure of the inputs, sorted.
+	Closure []store.Path
 	// Outs maps each output to the path at which to make it.
 	Outs map[string]string
 	// Scratch maps each output to the path that it stands for in Drv.

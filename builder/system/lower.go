@@ -176,6 +176,10 @@ func encode(v any) (string, error) {
 // finds the store that it lies in from its own path, so it works wherever the
 // closure is, and takes the options of run-container.
 func ContainerScript(env *service.Env, s System) (string, error) {
+	closure, err := env.Graph.Requisites("closure", []string{s.Path}, derivation.Position{})
+	if err != nil {
+		return "", err
+	}
 	text := `#!/bin/sh
 # Boots a system as a container. The items named here lie beside this file.
 set -eu
@@ -183,7 +187,8 @@ self=$(readlink -f -- "$0")
 store=${self%/*}
 init=` + env.Init + `
 system=` + s.Path + `
-exec "$store/${init##*/}/bin/osbuild-init" run --root "${store%/*}" --system "$system" "$@"
+closure=` + closure + `
+exec "$store/${init##*/}/bin/osbuild-init" run --store "$store" --system "$system" --closure "$closure" "$@"
 `
 	return env.Graph.Text("run-container", text, true, derivation.Position{})
 }

@@ -15,7 +15,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -30,7 +29,8 @@ import (
 
 // Flags are the options of a start. Nothing in them changes a system's hash.
 type Flags struct {
-	shares, exposes, secrets []string
+	mappings Mappings
+	secrets  []string
 
 	network  bool
 	name     string
@@ -45,8 +45,7 @@ type Flags struct {
 
 // Declare adds the flags to fs.
 func (f *Flags) Declare(fs *pflag.FlagSet) {
-	fs.StringArrayVar(&f.shares, "share", nil, "share `SOURCE[=TARGET]` of the host, writable")
-	fs.StringArrayVar(&f.exposes, "expose", nil, "show `SOURCE[=TARGET]` of the host, read-only")
+	f.mappings.Declare(fs)
 	fs.BoolVar(&f.network, "network", false, "share the host's network")
 	fs.StringVar(&f.name, "name", "", "the container's `NAME` (default: the host name and a number)")
 	fs.BoolVar(&f.detach, "detach", false, "go to the background once the services are up")
@@ -94,20 +93,9 @@ func (f *Flags) Options(command []string) (runner.Options, error) {
 	if f.detach && len(command) > 0 {
 		return o, errors.New("cannot detach from a command: leave out --detach, or the command")
 	}
-	for _, s := range f.shares {
-		m, err := parseMapping("share", s)
-		if err != nil {
-			return o, err
-		}
-		m.Writable = true
-		o.Mappings = append(o.Mappings, m)
-	}
-	for _, s := range f.exposes {
-		m, err := parseMapping("expose", s)
-		if err != nil {
-			return o, err
-		}
-		o.Mappings = append(o.Mappings, m)
+	var err error
+	if o.Mappings, err = f.mappings.Parse(); err != nil {
+		return o, err
 	}
 	for _, s := range f.secrets {
 		name, file, ok := strings.Cut(s, "=")
@@ -120,7 +108,6 @@ func (f *Flags) Options(command []string) (runner.Options, error) {
 		}
 		o.Secrets[name] = path
 	}
-	var err error
 	for _, p := range []struct{ from, to *string }{{&f.state, &o.StateDir}, {&f.pidFile, &o.PIDFile}} {
 		if *p.from == "" {
 			continue
@@ -130,39 +117,6 @@ func (f *Flags) Options(command []string) (runner.Options, error) {
 		}
 	}
 	return o, nil
-}
-
-// parseMapping reads SOURCE or SOURCE=TARGET. A source that is not there is
-// found now, before a long build: it is most likely a slip.
-func parseMapping(verb, text string) (spec.Mapping, error) {
-	source, target, found := strings.Cut(text, "=")
-	path, err := existing(verb+" "+source, source)
-	if err != nil {
-		return spec.Mapping{}, err
-	}
-	if !found {
-		target = path
-	}
-	if !filepath.IsAbs(target) || filepath.Clean(target) == "/" {
-		return spec.Mapping{}, fmt.Errorf("cannot %s %s: the target %q is not an absolute path below /", verb, source, target)
-	}
-	return spec.Mapping{Source: path, Target: filepath.Clean(target)}, nil
-}
-
-func existing(what, path string) (string, error) {
-	if path == "" {
-		return "", fmt.Errorf("cannot %s: no path given", strings.TrimSpace(what))
-	}
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	if _, err := os.Stat(abs); errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("cannot %s: there is no such file or folder; make it, or mend the path", what)
-	} else if err != nil {
-		return "", fmt.Errorf("cannot %s: %w", what, err)
-	}
-	return abs, nil
 }
 
 // ReadContainer reads container.json of a system item that lies at dir.
