@@ -100,7 +100,7 @@ func (s *Store) lockPath(name string) (string, error) {
 // says that somebody else held it. The name is a file name.
 func (s *Store) Lock(ctx context.Context, name string) (l *Lock, waited bool, err error) {
 	for {
-		l, w, err := s.lockOnce(ctx, name)
+		l, w, err := s.lockOnce(ctx, name, true)
 		waited = waited || w
 		if l != nil || err != nil {
 			return l, waited, err
@@ -111,7 +111,7 @@ func (s *Store) Lock(ctx context.Context, name string) (l *Lock, waited bool, er
 // TryLock takes the lock if it is free; otherwise it returns nil, nil.
 func (s *Store) TryLock(name string) (*Lock, error) {
 	for {
-		l, waited, err := s.lockOnce(nil, name)
+		l, waited, err := s.lockOnce(context.Background(), name, false)
 		if l != nil || err != nil || waited {
 			return l, err
 		}
@@ -119,9 +119,9 @@ func (s *Store) TryLock(name string) (*Lock, error) {
 }
 
 // lockOnce returns nil, without an error, where the file was removed by a
-// collection between opening and locking it. Without ctx it does not wait,
-// and returns nil and waited where the lock is held.
-func (s *Store) lockOnce(ctx context.Context, name string) (l *Lock, waited bool, err error) {
+// collection between opening and locking it, and where the lock is held and
+// it shall not wait; then waited is set.
+func (s *Store) lockOnce(ctx context.Context, name string, wait bool) (l *Lock, waited bool, err error) {
 	path, err := s.lockPath(name)
 	if err != nil {
 		return nil, false, err
@@ -133,7 +133,7 @@ func (s *Store) lockOnce(ctx context.Context, name string) (l *Lock, waited bool
 	if err != nil {
 		return nil, false, fmt.Errorf("cannot lock %q: %w", name, s.explain(err))
 	}
-	if ctx == nil {
+	if !wait {
 		if err = flock(f, unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, true, f.Close()
 		}

@@ -41,8 +41,11 @@ func (s *Store) addOutput(ctx context.Context, l *Lease, o Output) (Info, error)
 	if err := ValidName(o.Name); err != nil {
 		return Info{}, err
 	}
-	if _, err := ParsePath(string(o.Scratch)); err != nil {
+	if p, err := ParsePath(string(o.Scratch)); err != nil {
 		return Info{}, err
+	} else if p.Name() != o.Name {
+		// Only the digest is replaced.
+		return Info{}, fmt.Errorf("the scratch path %s has another name", p)
 	}
 	temp, err := l.TempDir()
 	if err != nil {
