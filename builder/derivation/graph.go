@@ -163,8 +163,8 @@ func (g *Graph) AddItem(p store.Path) {
 	g.index.add(string(p), Ref{Kind: KindItem, Path: p})
 }
 
-// Deps gives the placeholders and the known paths that s mentions, in the
-// order of their first occurrence.
+// Deps gives the placeholders and then the known paths that s mentions, each
+// once.
 func (g *Graph) Deps(s string) ([]string, error) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()

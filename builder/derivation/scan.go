@@ -37,7 +37,8 @@ type gram struct {
 	offset int
 }
 
-// found is what a string depends on, in the order of first occurrence.
+// found is what a string depends on, each thing once: placeholders before known
+// paths, and otherwise in the order of first occurrence.
 type found struct {
 	entries []*entry
 	// selfs are the outputs whose Self placeholders occur.

@@ -96,7 +96,7 @@ func (a *attempt) run() error {
 	}
 	exit, err := a.s.Executor.Run(a.s.ctx, b, a.log)
 	if err != nil {
-		return fmt.Errorf("cannot run its builder: %w", err)
+		return err
 	}
 	if exit.Status() != 0 {
 		return &ExitError{exit}
