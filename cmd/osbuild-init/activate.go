@@ -1,0 +1,135 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"osbuild/runner/activate"
+	"osbuild/runner/activate/tree"
+	"osbuild/runner/spec"
+)
+
+// runActivate carries out an activation plan in a running system, or in a
+// tree.
+func runActivate(args []string) (int, error) {
+	o, dir, plan := activate.Options{}, "/", ""
+	for i := 0; i < len(args); i++ {
+		switch arg := args[i]; {
+		case arg == "--boot":
+			o.Boot = true
+		case arg == "--reconfigure":
+			o.Boot = false
+		case arg == "--root" && i+1 < len(args):
+			i++
+			dir = args[i]
+		case strings.HasPrefix(arg, "--root="):
+			dir = strings.TrimPrefix(arg, "--root=")
+		case strings.HasPrefix(arg, "-") || plan != "":
+			return 0, fmt.Errorf("%w: unexpected argument %q", errUsage, arg)
+		default:
+			plan = arg
+		}
+	}
+	if !filepath.IsAbs(plan) {
+		return 0, fmt.Errorf("%w: activate takes the absolute path of an activation plan", errUsage)
+	}
+	root, err := tree.Open(dir, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer root.Close()
+	document, err := readActivation(root, plan)
+	if err != nil {
+		return 0, err
+	}
+	boot := o.Boot
+	o = here(path.Dir(plan))
+	o.Boot = boot
+	o.Message = func(line string) { fmt.Fprintf(os.Stderr, "osbuild-init: %s\n", line) }
+	if root.Dir() == "/" {
+		o.Mounts = activate.KernelMounts{}
+		o.Exec = execStep
+	}
+	failed := 0
+	for _, st := range activate.Run(root, document, o) {
+		word := "skipped"
+		if !st.Skipped {
+			word = "failed"
+			failed++
+		}
+		fmt.Fprintf(os.Stderr, "osbuild-init: activation: %s %s: %s\n", st.Name, word, st.Reason)
+	}
+	if failed > 0 {
+		return 0, fmt.Errorf("%d steps of the activation failed", failed)
+	}
+	return 0, nil
+}
+
+// here are the circumstances of an activation in this process.
+func here(system string) activate.Options {
+	return activate.Options{
+		System: system,
+		Ids:    mappedIds("/proc/self/uid_map"),
+		Today:  int(time.Now().Unix() / (24 * 60 * 60)),
+	}
+}
+
+// mappedIds counts the ids from 0 upwards that a map file gives. The map of a
+// machine, all 32 bits, has no bound worth the name: it is 0.
+func mappedIds(name string) int {
+	f, err := os.Open(name)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	counts := map[int]int{}
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var first, outside, count int
+		if _, err := fmt.Sscan(lines.Text(), &first, &outside, &count); err == nil {
+			counts[first] = count
+		}
+	}
+	n := 0
+	for counts[n] > 0 {
+		n += counts[n]
+	}
+	if n >= 1<<32-1 {
+		return 0
+	}
+	return n
+}
+
+// execStep runs the program of a user step in a system that another process
+// supervises.
+func execStep(_ string, p spec.Process) error {
+	if len(p.Argv) == 0 {
+		return fmt.Errorf("no program is given")
+	}
+	if p.User != "" || p.Group != "" || len(p.Limits) > 0 {
+		return fmt.Errorf("cannot run %s: steps that take on a user run at boot only", p.Argv[0])
+	}
+	cmd := exec.Command(p.Argv[0], p.Argv[1:]...)
+	cmd.Env = append([]string{}, p.Env...)
+	cmd.Dir = p.Directory
+	if cmd.Dir == "" {
+		cmd.Dir = "/"
+	}
+	out, err := cmd.CombinedOutput()
+	os.Stderr.Write(out)
+	if err == nil {
+		return nil
+	}
+	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
+	return fmt.Errorf("%w: %s", err, strconv.Quote(string(lines[len(lines)-1])))
+}

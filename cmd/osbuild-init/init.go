@@ -1,0 +1,147 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"osbuild/runner/account"
+	"osbuild/runner/activate"
+	"osbuild/runner/activate/tree"
+	"osbuild/runner/spec"
+	"osbuild/runner/supervise"
+)
+
+// runInit boots a system and supervises it until it is powered off.
+func runInit(args []string) (int, error) {
+	if len(args) != 1 || !filepath.IsAbs(args[0]) {
+		return 0, fmt.Errorf("%w: init takes the absolute path of a boot plan", errUsage)
+	}
+	control, console := inherited()
+	say := func(line string) { fmt.Fprintf(console, "osbuild-init: %s\n", line) }
+
+	bootFile := args[0]
+	data, err := os.ReadFile(bootFile)
+	if err != nil {
+		return 0, fmt.Errorf("cannot read the boot plan: %w", err)
+	}
+	var boot spec.BootPlan
+	if err := decodePlan(bootFile, data, &boot); err != nil {
+		say(err.Error())
+		return 0, err
+	}
+	root, err := tree.Open("/", nil)
+	if err != nil {
+		return 0, err
+	}
+	// From here on nothing stops the boot: a system that lacks something can
+	// still be looked at.
+	var missing []spec.StepStatus
+	var services spec.ServicePlan
+	if err := readPlan(root, boot.Services, &services); err != nil {
+		missing = append(missing, spec.StepStatus{Phase: spec.PhaseState, Name: "services", Reason: err.Error()})
+	}
+	self, err := os.Executable()
+	if err != nil {
+		self = "/proc/self/exe"
+	}
+	status := supervise.Run(supervise.Options{
+		Plan: services,
+		Activate: func(exec func(string, spec.Process) error) []spec.StepStatus {
+			plan, err := readActivation(root, boot.Activate)
+			if err != nil {
+				return append(missing, spec.StepStatus{Phase: spec.PhaseState, Name: "activation", Reason: err.Error()})
+			}
+			o := here(path.Dir(bootFile))
+			o.Boot, o.Exec, o.Mounts, o.Message = true, exec, activate.KernelMounts{}, say
+			return append(missing, activate.Run(root, plan, o)...)
+		},
+		Homes: func(h spec.Homes) error {
+			plan, err := readActivation(root, h.Activate)
+			if err != nil {
+				return err
+			}
+			var problems []error
+			for _, s := range plan.Steps {
+				if s.Accounts != nil {
+					problems = append(problems, activate.Homes(root, s.Accounts.Users, h.Skeleton)...)
+				}
+			}
+			return joined(problems)
+		},
+		Directories: func(dirs []spec.Dir) error { return joined(activate.Directories(root, dirs)) },
+		Names: func() account.Names {
+			passwd, _ := root.ReadFile("/etc/passwd")
+			group, _ := root.ReadFile("/etc/group")
+			return account.ParseNames(passwd, group)
+		},
+		Control: control,
+		Console: console,
+		LogDir:  spec.LogDir,
+		RunDir:  path.Dir(spec.ControlSocket),
+		Socket:  spec.ControlSocket,
+		Self:    []string{self, "become"},
+	})
+	for _, err := range activate.Save(root) {
+		say(err.Error())
+	}
+	return status, nil
+}
+
+// inherited finds the descriptors that the runner hands over and keeps all
+// others than 0 to 2 from our children. Under a container engine there is no
+// runner: whatever has the number 3 then is no socket.
+func inherited() (control, console *os.File) {
+	_ = unix.CloseRange(3, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC)
+	console = os.Stderr
+	kind, err := unix.GetsockoptInt(spec.ControlFD, unix.SOL_SOCKET, unix.SO_TYPE)
+	if err != nil || kind != unix.SOCK_STREAM {
+		return nil, console
+	}
+	if _, err := unix.Getpeername(spec.ControlFD); err != nil {
+		return nil, console
+	}
+	unix.CloseOnExec(spec.ControlFD)
+	_ = unix.SetNonblock(spec.ControlFD, true)
+	control = os.NewFile(spec.ControlFD, "control")
+	if flags, err := unix.FcntlInt(spec.ConsoleFD, unix.F_GETFL, 0); err == nil && flags&unix.O_ACCMODE != unix.O_RDONLY {
+		unix.CloseOnExec(spec.ConsoleFD)
+		console = os.NewFile(spec.ConsoleFD, "console")
+	}
+	return control, console
+}
+
+// readPlan reads a plan by its path in the system.
+func readPlan(root *tree.Root, name string, into any) error {
+	data, err := root.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("cannot read a plan: %w", err)
+	}
+	return decodePlan(name, data, into)
+}
+
+// readActivation reads an activation plan.
+func readActivation(root *tree.Root, name string) (plan spec.ActivationPlan, err error) {
+	err = readPlan(root, name, &plan)
+	return plan, err
+}
+
+// joined makes one error of several, on one line.
+func joined(problems []error) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	texts := make([]string, 0, len(problems))
+	for _, err := range problems {
+		texts = append(texts, err.Error())
+	}
+	return errors.New(strings.Join(texts, "; "))
+}

@@ -1,0 +1,280 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package supervise
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"osbuild/runner/spec"
+)
+
+const (
+	// maxRequest bounds one line of the control protocol.
+	maxRequest = 1 << 20
+	// maxReplies is how many replies may wait for a slow reader before its
+	// connection is dropped.
+	maxReplies = 64
+)
+
+// DecodeRequest reads one line of the control protocol.
+func DecodeRequest(line []byte) (spec.Request, error) {
+	var r spec.Request
+	if err := json.Unmarshal(line, &r); err != nil {
+		return spec.Request{}, fmt.Errorf("cannot read the request: %w", err)
+	}
+	if r.Op == "" {
+		return r, errors.New("cannot read the request: it names no operation")
+	}
+	return r, nil
+}
+
+// conn is one connection on which requests come.
+type conn struct {
+	f       *os.File
+	replies chan spec.Reply
+	done    chan struct{}
+	// trusted is the runner's own connection.
+	trusted bool
+}
+
+// serve reads requests until the connection ends. The end of the runner's
+// means that the runner is gone, and the container goes with it.
+func (s *supervisor) serve(f *os.File, trusted bool) {
+	c := &conn{f: f, replies: make(chan spec.Reply, maxReplies), done: make(chan struct{}), trusted: trusted}
+	go c.write()
+	r := bufio.NewReaderSize(f, 64*1024)
+	for {
+		line, err := readLine(r)
+		if err != nil && !errors.Is(err, errTooLong) {
+			break
+		}
+		var req spec.Request
+		if err == nil {
+			req, err = DecodeRequest(line)
+		}
+		if err != nil {
+			s.post(func() { c.reply(spec.Reply{ID: req.ID, Error: err.Error()}) })
+			continue
+		}
+		s.post(func() { s.handle(c, req) })
+	}
+	if trusted {
+		s.post(func() {
+			s.say("the runner is gone; ending")
+			s.killAll(sigkill)
+			s.end(1)
+		})
+		return
+	}
+	s.post(func() { close(c.replies); c.replies = nil })
+}
+
+var errTooLong = errors.New("cannot read the request: the line is too long")
+
+// readLine reads one line; the rest of one that is too long is passed over.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		if len(line) <= maxRequest {
+			line = append(line, part...)
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case err != nil:
+			return nil, err
+		case len(line) > maxRequest:
+			return nil, errTooLong
+		}
+		return line, nil
+	}
+}
+
+// reply sends a reply; it is called in the loop.
+func (c *conn) reply(r spec.Reply) {
+	if c.replies == nil {
+		return // the peer has gone
+	}
+	select {
+	case c.replies <- r:
+	default:
+		// It asks and does not listen.
+		c.f.Close()
+	}
+}
+
+// write writes the replies, one a line.
+func (c *conn) write() {
+	defer close(c.done)
+	defer c.f.Close()
+	enc := json.NewEncoder(c.f)
+	for r := range c.replies {
+		if err := enc.Encode(r); err != nil {
+			return
+		}
+	}
+}
+
+// flush waits a moment until the replies are written.
+func (c *conn) flush() {
+	if c.replies == nil {
+		return
+	}
+	close(c.replies)
+	c.replies = nil
+	select {
+	case <-c.done:
+	case <-time.After(time.Second):
+	}
+}
+
+// handle does what a request asks for; it is called in the loop.
+func (s *supervisor) handle(c *conn, req spec.Request) {
+	reply := func(services []*service, err error) {
+		r := spec.Reply{ID: req.ID, Services: s.machine.status(services...)}
+		if err != nil {
+			r.Error = err.Error()
+		}
+		c.reply(r)
+	}
+	switch req.Op {
+	case spec.OpWait:
+		s.machine.wait(time.Duration(req.TimeoutMS)*time.Millisecond, func(timedOut bool) {
+			c.reply(spec.Reply{
+				ID: req.ID, TimedOut: timedOut, Activation: s.machine.activation,
+				Services: s.machine.status(s.machine.services...),
+			})
+		})
+		return
+	case spec.OpStatus:
+		if req.Service == "" {
+			c.reply(spec.Reply{
+				ID: req.ID, Activation: s.machine.activation,
+				Services: s.machine.status(s.machine.services...),
+			})
+			return
+		}
+	case spec.OpRun:
+		s.runCommand(c, req)
+		return
+	case spec.OpPowerOff:
+		s.machine.powerOff(func() {
+			c.reply(spec.Reply{ID: req.ID})
+			c.flush()
+			s.end(0)
+		})
+		return
+	}
+	sv, err := s.machine.find(req.Service)
+	if err != nil {
+		reply(nil, err)
+		return
+	}
+	tx := &transaction{}
+	switch req.Op {
+	case spec.OpStatus:
+		reply([]*service{sv}, nil)
+	case spec.OpStart:
+		s.machine.start(sv, tx, func(err error) {
+			if err != nil {
+				err = fmt.Errorf("cannot start %s: %w", sv.name, err)
+			}
+			reply(tx.touched, err)
+		})
+	case spec.OpStop:
+		stopped := append(s.machine.dependants(sv), sv)
+		s.machine.stop(sv, func() { reply(stopped, nil) })
+	case spec.OpRestart:
+		s.machine.restart(sv, tx, func(err error) { reply(tx.touched, err) })
+	case spec.OpEnable:
+		sv.enabled, sv.recent = true, nil
+		reply([]*service{sv}, nil)
+	case spec.OpDisable:
+		sv.enabled = false
+		reply([]*service{sv}, nil)
+	case spec.OpLogs:
+		text, err := s.tail(sv.name)
+		r := spec.Reply{ID: req.ID, Log: text}
+		if err != nil {
+			r.Error = err.Error()
+		}
+		c.reply(r)
+	default:
+		reply(nil, fmt.Errorf("there is no operation %q", req.Op))
+	}
+}
+
+// runCommand runs the command of `run-container -- CMD`.
+func (s *supervisor) runCommand(c *conn, req spec.Request) {
+	fail := func(err error) { c.reply(spec.Reply{ID: req.ID, Error: err.Error()}) }
+	switch {
+	case !c.trusted:
+		fail(fmt.Errorf("the operation %q is the runner's alone", req.Op))
+		return
+	case req.Process == nil:
+		fail(errors.New("cannot run a command: none is given"))
+		return
+	}
+	j := job{name: "command", process: *req.Process, stdio: true, foreground: foreground()}
+	_, err := s.spawn(j, func(e spec.Exit, _ string) {
+		if j.foreground {
+			retakeTerminal()
+		}
+		c.reply(spec.Reply{ID: req.ID, Exit: &e})
+	})
+	if err != nil {
+		fail(err)
+	}
+}
+
+// listen takes requests from inside, from root alone.
+func (s *supervisor) listen() error {
+	if err := os.MkdirAll(filepath.Dir(s.Socket), 0o755); err != nil {
+		return err
+	}
+	if err := os.Remove(s.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	old := unix.Umask(0o177)
+	err = unix.Bind(fd, &unix.SockaddrUnix{Name: s.Socket})
+	unix.Umask(old)
+	if err == nil {
+		err = unix.Listen(fd, 16)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return fmt.Errorf("cannot listen on %s: %w", s.Socket, err)
+	}
+	go s.accept(fd)
+	return nil
+}
+
+func (s *supervisor) accept(fd int) {
+	for {
+		peer, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+		switch {
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED):
+			continue
+		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+			time.Sleep(latestLook)
+			continue
+		case err != nil:
+			return
+		}
+		go s.serve(os.NewFile(uintptr(peer), s.Socket), false)
+	}
+}

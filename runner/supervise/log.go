@@ -1,0 +1,219 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package supervise
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxLine is where a line without an end is cut.
+	maxLine = 8192
+	// logTail is how much of a log a reply holds.
+	logTail = 32 * 1024
+)
+
+// logReader takes the output of one process: to the console, with the name of
+// the service in front, to the service's log, and to a file of its own.
+type logReader struct {
+	name    string
+	pipe    *os.File
+	files   []*os.File
+	console *console
+	done    chan struct{}
+	mu      sync.Mutex
+	last    string
+}
+
+// openLog makes the pipe that a process writes to and returns its end.
+func (s *supervisor) openLog(c *child, j job) (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a pipe for the output of %s: %w", j.name, err)
+	}
+	l := &logReader{name: j.name, pipe: r, console: s.console, done: make(chan struct{})}
+	for _, name := range []string{s.logFile(j.name), j.process.LogFile} {
+		if name == "" {
+			continue
+		}
+		// A log that cannot be written is no reason not to run the service.
+		f, err := openAppend(name)
+		if err != nil {
+			s.say(fmt.Sprintf("%s: its output is not kept: %v", j.name, err))
+			continue
+		}
+		l.files = append(l.files, f)
+	}
+	c.log = l
+	return w, nil
+}
+
+func openAppend(name string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+}
+
+// logFile is the log of a service. Names such as file-system-/sys/fs/cgroup
+// are one file name here.
+func (s *supervisor) logFile(name string) string {
+	if s.LogDir == "" {
+		return ""
+	}
+	return filepath.Join(s.LogDir, strings.ReplaceAll(name, "/", "-")+".log")
+}
+
+// start begins to read.
+func (l *logReader) start() {
+	go func() {
+		defer close(l.done)
+		r := bufio.NewReaderSize(l.pipe, maxLine)
+		for {
+			line, err := r.ReadSlice('\n')
+			if len(line) > 0 {
+				l.line(line)
+			}
+			if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+				break
+			}
+		}
+		l.closeAll()
+	}()
+}
+
+// abandon is called instead of start.
+func (l *logReader) abandon() {
+	l.closeAll()
+	close(l.done)
+}
+
+func (l *logReader) closeAll() {
+	l.pipe.Close()
+	for _, f := range l.files {
+		f.Close()
+	}
+}
+
+func (l *logReader) line(line []byte) {
+	text := bytes.TrimRight(line, "\r\n")
+	if trimmed := bytes.TrimSpace(text); len(trimmed) > 0 {
+		l.mu.Lock()
+		l.last = string(trimmed)
+		l.mu.Unlock()
+	}
+	for _, f := range l.files {
+		_, _ = f.Write(append(text[:len(text):len(text)], '\n'))
+	}
+	l.console.printWait(l.name + "| " + string(text))
+}
+
+// lastLine is the last line with anything on it.
+func (l *logReader) lastLine() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
+}
+
+// tail reads the end of a service's log.
+func (s *supervisor) tail(name string) (string, error) {
+	f, err := os.Open(s.logFile(name))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot read the log of %s: %w", name, err)
+	}
+	defer f.Close()
+	cut := false
+	if st, err := f.Stat(); err == nil && st.Size() > logTail {
+		_, err = f.Seek(-logTail, io.SeekEnd)
+		cut = err == nil
+	}
+	data, err := io.ReadAll(io.LimitReader(f, logTail))
+	if err != nil {
+		return "", fmt.Errorf("cannot read the log of %s: %w", name, err)
+	}
+	if cut {
+		// The first line is most likely not a whole one.
+		_, data, _ = bytes.Cut(data, []byte("\n"))
+	}
+	return string(data), nil
+}
+
+// console writes lines to where boot messages go. Whoever reads it may be
+// slow; the loop never waits for that, processes do.
+type console struct {
+	lines  chan string
+	done   chan struct{}
+	closed chan struct{}
+	lost   atomic.Int64
+}
+
+func newConsole(f *os.File) *console {
+	c := &console{lines: make(chan string, 256), done: make(chan struct{}), closed: make(chan struct{})}
+	go func() {
+		defer close(c.closed)
+		write := func(line string) {
+			if f != nil {
+				_, _ = io.WriteString(f, line+"\n")
+			}
+			if n := c.lost.Swap(0); n > 0 && f != nil {
+				_, _ = fmt.Fprintf(f, "osbuild-init: %d lines did not reach the console in time\n", n)
+			}
+		}
+		for {
+			select {
+			case line := <-c.lines:
+				write(line)
+			case <-c.done:
+				for {
+					select {
+					case line := <-c.lines:
+						write(line)
+					default:
+						return
+					}
+				}
+			}
+		}
+	}()
+	return c
+}
+
+// print hands a line over without ever waiting.
+func (c *console) print(line string) {
+	select {
+	case c.lines <- line:
+	default:
+		c.lost.Add(1)
+	}
+}
+
+// printWait waits until there is room.
+func (c *console) printWait(line string) {
+	select {
+	case c.lines <- line:
+	case <-c.closed:
+	}
+}
+
+// close writes what is left, unless the reader of the console has stopped.
+func (c *console) close() {
+	close(c.done)
+	select {
+	case <-c.closed:
+	case <-time.After(time.Second):
+	}
+}

@@ -1,0 +1,88 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package supervise
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// waitable returns the pid of a child that has ended and is not reaped yet, or
+// 0 when there is none now.
+func waitable() (int, error) {
+	// siginfo_t: three ints, padding to a word, then the pid.
+	var info [16]uint64
+	const pidAt = 2 * unsafe.Sizeof(uintptr(0)) // 16 bytes on 64 bits
+	_, _, errno := unix.Syscall6(unix.SYS_WAITID, unix.P_ALL, 0, uintptr(unsafe.Pointer(&info)),
+		unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), pidAt))), nil
+}
+
+// parentOf reads a process's parent.
+func parentOf(pid int) (int, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	// "PID (NAME) STATE PPID …", where NAME may hold anything.
+	_, rest, ok := bytes.Cut(data[max(bytes.LastIndexByte(data, ')'), 0):], []byte(" "))
+	fields := strings.Fields(string(rest))
+	if !ok || len(fields) < 2 {
+		return 0, fmt.Errorf("cannot read /proc/%d/stat", pid)
+	}
+	return strconv.Atoi(fields[1])
+}
+
+// killAll signals every process but this one. PID 1 reaches all of its
+// namespace; otherwise it is our descendants alone, for the rest of the system
+// belongs to somebody else.
+func (s *supervisor) killAll(sig syscall.Signal) bool {
+	if os.Getpid() == 1 {
+		err := unix.Kill(-1, sig)
+		s.reap()
+		if err != nil {
+			return false
+		}
+		return unix.Kill(-1, 0) == nil
+	}
+	found := false
+	for _, pid := range descendants(os.Getpid()) {
+		found = true
+		_ = unix.Kill(pid, sig)
+	}
+	return found
+}
+
+// descendants lists the processes below root in the tree of processes.
+func descendants(root int) (out []int) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	children := map[int][]int{}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if parent, err := parentOf(pid); err == nil {
+			children[parent] = append(children[parent], pid)
+		}
+	}
+	for queue := []int{root}; len(queue) > 0; queue = queue[1:] {
+		out = append(out, children[queue[0]]...)
+		queue = append(queue, children[queue[0]]...)
+	}
+	return out
+}

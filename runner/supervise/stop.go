@@ -1,0 +1,332 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package supervise
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"osbuild/runner/spec"
+)
+
+const (
+	sigkill = syscall.SIGKILL
+	// defaultGrace is the time between the stop signal and SIGKILL where a
+	// plan names none.
+	defaultGrace = 5 * time.Second
+	// unkillable is how long a process may take to die of SIGKILL, as one in
+	// an uninterruptible call does, before it is left to itself.
+	unkillable = 5 * time.Second
+	// pollAll is how often a kill-all looks whether all have gone.
+	pollAll = 20 * time.Millisecond
+)
+
+// stop brings s to rest, those that depend on it first, and calls done.
+func (m *machine) stop(s *service, done func()) {
+	switch {
+	case s.state == spec.StateStopping:
+		s.onStopped = append(s.onStopped, done)
+	case s.state == spec.StateStarting && s.respawning && s.proc == nil:
+		// It waits for the next try; that will not come.
+		s.fresh()
+		s.respawning, s.recent, s.reason = false, nil, ""
+		m.set(s, spec.StateStopped)
+		callStarted(s, errors.New("it was stopped"))
+		done()
+	case s.state == spec.StateStarting:
+		s.onStarted = append(s.onStarted, func(error) { m.stop(s, done) })
+	case s.state == spec.StateRunning:
+		m.beginStop(s, done)
+	default:
+		done()
+	}
+}
+
+// beginStop stops s, which runs.
+func (m *machine) beginStop(s *service, done func()) {
+	s.fresh()
+	s.recent = nil
+	s.onStopped = []func(){done}
+	m.set(s, spec.StateStopping)
+	dependants := m.dependants(s)
+	pending := len(dependants) + 1
+	one := func() {
+		if pending--; pending == 0 {
+			m.stopNow(s)
+		}
+	}
+	for _, d := range dependants {
+		m.stop(d, one)
+	}
+	one()
+}
+
+// dependants are the services at work that need s, also by way of a one-shot
+// that is done or a service that has stopped by itself since.
+func (m *machine) dependants(s *service) (out []*service) {
+	seen := map[*service]bool{s: true}
+	var visit func(s *service)
+	visit = func(s *service) {
+		for _, d := range m.services {
+			needs := slices.ContainsFunc(d.Requirement, func(name string) bool { return m.byName[name] == s })
+			if !needs || seen[d] {
+				continue
+			}
+			seen[d] = true
+			switch d.state {
+			case spec.StateRunning, spec.StateStarting, spec.StateStopping:
+				out = append(out, d)
+			default:
+				visit(d)
+			}
+		}
+	}
+	visit(s)
+	return out
+}
+
+// stopNow does what the stop of s consists of; its dependants have stopped.
+func (m *machine) stopNow(s *service) {
+	grace := time.Duration(s.Stop.GraceMS) * time.Millisecond
+	if grace <= 0 {
+		grace = defaultGrace
+	}
+	switch s.Stop.Kind {
+	case spec.StopNone:
+		if s.OneShot && s.proc != nil {
+			// A run that is broken off, not a service that is to be left.
+			s.proc.signal(unix.SIGTERM)
+			m.killAfter(s, grace)
+			return
+		}
+		s.proc = nil
+		m.stopped(s)
+	case spec.StopKillAll:
+		m.killAll(unix.SIGTERM, grace, func() { m.stopped(s) })
+	case spec.StopUnmount:
+		m.unmount(s, grace)
+	case spec.StopRun:
+		m.stopByProgram(s, grace)
+	default:
+		if s.proc == nil {
+			m.stopped(s)
+			return
+		}
+		s.proc.signal(stopSignal(s.Stop))
+		m.killAfter(s, grace)
+	}
+}
+
+// stopSignal is the signal that a stop sends; a name that is unknown means
+// SIGTERM, for a service must be stopped somehow.
+func stopSignal(stop spec.Stop) syscall.Signal {
+	if sig := unix.SignalNum(stop.Signal); sig != 0 {
+		return sig
+	}
+	return unix.SIGTERM
+}
+
+// killAfter kills what still runs of s after the grace.
+func (m *machine) killAfter(s *service, grace time.Duration) {
+	s.cancel = m.world.after(grace, func() {
+		if s.proc == nil {
+			return
+		}
+		m.world.say(fmt.Sprintf("%s: it did not stop within %v and is killed", s.name, grace))
+		s.proc.signal(sigkill)
+		s.cancel = m.world.after(unkillable, func() {
+			s.reason = fmt.Sprintf("process %d does not die of SIGKILL", s.proc.pid())
+			m.world.say(s.name + ": " + s.reason)
+			s.proc = nil
+			m.stopped(s)
+		})
+	})
+}
+
+// stopContinues is called when the main process of a stopping service has
+// ended: by the stop, or by itself while its dependants were being stopped.
+func (m *machine) stopContinues(s *service) {
+	if s.cancel != nil {
+		m.stopped(s)
+	}
+}
+
+// stopByProgram runs the stop program, then waits as for a signal.
+func (m *machine) stopByProgram(s *service, grace time.Duration) {
+	main := s.proc
+	finish := func() {
+		if main == nil || s.proc == nil {
+			m.stopped(s)
+			return
+		}
+		m.killAfter(s, grace)
+	}
+	if s.Stop.Process == nil {
+		finish()
+		return
+	}
+	attempt := s.attempt
+	over := false
+	cancel := func() {}
+	p, err := m.world.spawn(job{name: s.name, process: *s.Stop.Process}, func(e spec.Exit, last string) {
+		over = true
+		cancel()
+		if s.attempt != attempt || s.state != spec.StateStopping {
+			return
+		}
+		if err := exitError(e, last); err != nil {
+			m.world.say(fmt.Sprintf("%s: its stop program failed: %v", s.name, err))
+		}
+		finish()
+	})
+	if err != nil {
+		m.world.say(fmt.Sprintf("%s: its stop program failed: %v", s.name, err))
+		finish()
+		return
+	}
+	cancel = m.world.after(grace, func() {
+		if !over {
+			p.signal(sigkill)
+		}
+	})
+}
+
+// unmount takes away the mount that the start of s made.
+func (m *machine) unmount(s *service, grace time.Duration) {
+	if !s.mounted || s.Start.Mount == nil {
+		m.stopped(s)
+		return
+	}
+	target, attempt := s.Start.Mount.Target, s.attempt
+	finish := func(err error) {
+		if s.attempt != attempt {
+			return
+		}
+		if err != nil {
+			s.reason = err.Error()
+			m.world.say(s.name + ": " + s.reason)
+		}
+		s.mounted = false
+		m.stopped(s)
+	}
+	m.world.do(func() error { return m.effects.unmount(target) }, finish)
+	s.cancel = m.world.after(grace, func() { finish(fmt.Errorf("cannot unmount %s: it takes longer than %v", target, grace)) })
+}
+
+// killAll ends every process but this one: politely, then by force.
+func (m *machine) killAll(sig syscall.Signal, grace time.Duration, done func()) {
+	deadline := m.world.now().Add(grace)
+	if !m.world.killAll(sig) {
+		done()
+		return
+	}
+	var poll func()
+	poll = func() {
+		switch {
+		case !m.world.killAll(0):
+			done()
+		case m.world.now().Before(deadline):
+			m.world.after(pollAll, poll)
+		case sig != sigkill:
+			m.killAll(sigkill, unkillable, done)
+		default:
+			m.world.say("some processes do not die of SIGKILL")
+			done()
+		}
+	}
+	m.world.after(pollAll, poll)
+}
+
+// stopped says that s is at rest.
+func (m *machine) stopped(s *service) {
+	s.fresh()
+	s.respawning = false
+	m.world.say(s.name + ": stopped")
+	m.set(s, spec.StateStopped)
+	waiting := s.onStopped
+	s.onStopped = nil
+	for _, f := range waiting {
+		f()
+	}
+}
+
+// restart stops s with all that depend on it, then starts all of them.
+func (m *machine) restart(s *service, tx *transaction, done func(error)) {
+	var again []*service
+	var collect func(s *service)
+	collect = func(s *service) {
+		if slices.Contains(again, s) {
+			return
+		}
+		again = append(again, s)
+		for _, d := range m.dependants(s) {
+			collect(d)
+		}
+	}
+	collect(s)
+	m.stop(s, func() {
+		pending := len(again)
+		var failed error
+		for _, s := range again {
+			m.start(s, tx, func(err error) {
+				if err != nil && failed == nil {
+					failed = fmt.Errorf("cannot start %s: %w", s.name, err)
+				}
+				if pending--; pending == 0 {
+					done(failed)
+				}
+			})
+		}
+	})
+}
+
+// powerOff stops everything, each service after those that depend on it, and
+// calls done. Nothing starts any more; what is starting is broken off.
+func (m *machine) powerOff(done func()) {
+	if m.goingDown {
+		return
+	}
+	m.goingDown = true
+	for _, s := range m.services {
+		if s.state == spec.StateStarting {
+			m.breakOff(s)
+		}
+	}
+	var running []*service
+	for _, s := range m.services {
+		if s.state == spec.StateRunning || s.state == spec.StateStopping {
+			running = append(running, s)
+		}
+	}
+	pending := len(running) + 1
+	one := func() {
+		if pending--; pending == 0 {
+			// What services and commands left behind.
+			m.killAll(unix.SIGTERM, time.Second, done)
+		}
+	}
+	for _, s := range running {
+		m.stop(s, one)
+	}
+	one()
+}
+
+// breakOff ends a start that is under way: a process of it is stopped like a
+// running service, the rest no longer counts.
+func (m *machine) breakOff(s *service) {
+	s.fresh()
+	s.respawning = false
+	if s.proc != nil {
+		s.reason = errPoweringOff.Error()
+		m.set(s, spec.StateRunning)
+	} else {
+		m.set(s, spec.StateStopped)
+	}
+	callStarted(s, errPoweringOff)
+}
