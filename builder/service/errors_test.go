@@ -41,35 +41,51 @@ func TestGraphErrors(t *testing.T) {
 		want    string
 	}{
 		{
-			"missing target", []*Service{user(7, strict)}, ErrMissingTarget,
+			"missing target",
+			[]*Service{user(7, strict)},
+			ErrMissingTarget,
 			`system.star:7:5: cannot find what service "nginx" extends: there is no service of type "logger"; declare one with a value`,
 		},
 		{
-			"missing target with a near name", []*Service{user(7, strict), {Type: &Type{Name: "loger", HasDefault: true}}}, ErrMissingTarget,
+			"missing target with a near name",
+			[]*Service{user(7, strict), {Type: &Type{Name: "loger", HasDefault: true}}},
+			ErrMissingTarget,
 			`system.star:7:5: cannot find what service "nginx" extends: there is no service of type "logger"; did you mean "loger"?`,
 		},
 		{
-			"a type of the same name", []*Service{user(7, strict), {Type: &Type{Name: "logger", HasDefault: true, Pos: pos(50)}}}, ErrMissingTarget,
+			"a type of the same name",
+			[]*Service{user(7, strict), {Type: &Type{Name: "logger", HasDefault: true, Pos: pos(50)}}},
+			ErrMissingTarget,
 			`system.star:7:5: cannot find what service "nginx" extends: there is no service of type "logger"; another type of the same name is in use (declared at system.star:50:5), but a type is itself only: load it from one place`,
 		},
 		{
-			"ambiguous target", []*Service{user(7, target), {Type: target, Pos: pos(8)}, {Type: target, Pos: pos(9)}}, ErrAmbiguousTarget,
+			"ambiguous target",
+			[]*Service{user(7, target), {Type: target, Pos: pos(8)}, {Type: target, Pos: pos(9)}},
+			ErrAmbiguousTarget,
 			`system.star:9:5: cannot tell which service "nginx" extends: there are 2 services of type "account" (declared at system.star:8:5 and system.star:9:5); keep one, or change it with modify_services`,
 		},
 		{
-			"a target that cannot be extended", []*Service{user(7, closed), {Type: closed}}, ErrNotExtensible,
+			"a target that cannot be extended",
+			[]*Service{user(7, closed), {Type: closed}},
+			ErrNotExtensible,
 			`system.star:107:5: cannot extend "closed" from service type "nginx": the type "closed" has no extend function, so contributions would be lost (declared at system.star:4:5)`,
 		},
 		{
-			"two extensions to one target", []*Service{of(double, 1), {Type: target}}, ErrDuplicateExtension,
+			"two extensions to one target",
+			[]*Service{of(double, 1), {Type: target}},
+			ErrDuplicateExtension,
 			`system.star:21:5: cannot use service type "double": it extends "account" twice, first at system.star:20:5; let one extension contribute both`,
 		},
 		{
-			"an extension cycle", []*Service{of(a, nil), of(b, nil), of(c, nil)}, ErrCycle,
+			"an extension cycle",
+			[]*Service{of(a, nil), of(b, nil), of(c, nil)},
+			ErrCycle,
 			`system.star:33:5: cannot order services: service types extend each other in a cycle: "a" extends "b" extends "c" extends "a"`,
 		},
 		{
-			"a type that extends itself", []*Service{of(self, nil)}, ErrCycle,
+			"a type that extends itself",
+			[]*Service{of(self, nil)},
+			ErrCycle,
 			`system.star:40:5: cannot order services: service types extend each other in a cycle: "self" extends "self"`,
 		},
 	} {
@@ -103,35 +119,50 @@ func TestFoldErrors(t *testing.T) {
 	}{
 		{
 			"a contribution of a wrong type tells where it was made",
-			[]*Service{contribute("fine", &Placed{Pos: pos(12)}), of(target, nil)}, target, ErrContribution,
+			[]*Service{contribute("fine", &Placed{Pos: pos(12)}), of(target, nil)},
+			target, ErrContribution,
 			`system.star:3:5: cannot use element 2 of what service "nginx" contributes to "target": it is a placed (made at system.star:12:5), and "target" takes a user_group or a text`,
 		},
 		{
-			"a list in the list", []*Service{contribute([]any{"x"}), of(target, nil)}, target, ErrContribution,
+			"a list in the list",
+			[]*Service{contribute([]any{"x"}), of(target, nil)},
+			target, ErrContribution,
 			`system.star:3:5: cannot use element 1 of what service "nginx" contributes to "target": it is a list, and "target" takes a user_group or a text`,
 		},
 		{
-			"nothing as an element", []*Service{contribute(nil), of(target, nil)}, target, ErrContribution,
+			"nothing as an element",
+			[]*Service{contribute(nil), of(target, nil)},
+			target, ErrContribution,
 			`system.star:3:5: cannot use element 1 of what service "nginx" contributes to "target": it is None, and "target" takes a user_group or a text`,
 		},
 		{
-			"a nil record", []*Service{contribute((*UserGroup)(nil)), of(target, nil)}, target, ErrContribution,
+			"a nil record",
+			[]*Service{contribute((*UserGroup)(nil)), of(target, nil)},
+			target, ErrContribution,
 			`system.star:3:5: cannot use element 1 of what service "nginx" contributes to "target": it is None, and "target" takes a user_group or a text`,
 		},
 		{
-			"a compute function that fails", []*Service{failing, of(target, nil)}, target, ErrContribution,
+			"a compute function that fails",
+			[]*Service{failing, of(target, nil)},
+			target, ErrContribution,
 			`system.star:3:5: cannot compute what service "nginx" contributes to "target": no port`,
 		},
 		{
-			"an absent sink", []*Service{of(target, nil)}, far, ErrNotFound,
+			"an absent sink",
+			[]*Service{of(target, nil)},
+			far, ErrNotFound,
 			`cannot fold services: there is none of type "far"`,
 		},
 		{
-			"two sinks", []*Service{{Type: far, Pos: pos(5)}, {Type: far, Pos: pos(6)}}, far, ErrAmbiguousTarget,
+			"two sinks",
+			[]*Service{{Type: far, Pos: pos(5)}, {Type: far, Pos: pos(6)}},
+			far, ErrAmbiguousTarget,
 			`system.star:6:5: cannot fold services: there are 2 of type "far", one is needed`,
 		},
 		{
-			"no value", []*Service{{Type: source("bare"), Pos: pos(5)}}, nil, ErrNoValue,
+			"no value",
+			[]*Service{{Type: source("bare"), Pos: pos(5)}},
+			nil, ErrNoValue,
 			`system.star:5:5: cannot use service "bare": it has no value and the type has no default`,
 		},
 	} {
@@ -169,27 +200,39 @@ func TestModify(t *testing.T) {
 		{"clauses chain", []Clause{add(a, 10), add(b, 5), add(a, 20)}, []any{31, 7, 33, 4}, nil, ""},
 		{"modify, then delete", []Clause{add(a, 10), drop(a, 2)}, []any{2, 4}, nil, ""},
 		{
-			"delete, then modify", []Clause{drop(a, 6), add(a, 7)}, nil, ErrDeleted,
+			"delete, then modify",
+			[]Clause{drop(a, 6), add(a, 7)},
+			nil, ErrDeleted,
 			`system.star:7:5: cannot modify services of type "alpha": an earlier clause deleted them (declared at system.star:6:5)`,
 		},
 		{
-			"delete twice", []Clause{drop(a, 6), drop(a, 7)}, nil, ErrDeleted,
+			"delete twice",
+			[]Clause{drop(a, 6), drop(a, 7)},
+			nil, ErrDeleted,
 			`system.star:7:5: cannot modify services of type "alpha": an earlier clause deleted them (declared at system.star:6:5)`,
 		},
 		{
-			"change what is absent", []Clause{add(&Type{Name: "bet"}, 3)}, nil, ErrNotFound,
+			"change what is absent",
+			[]Clause{add(&Type{Name: "bet"}, 3)},
+			nil, ErrNotFound,
 			`system.star:3:5: cannot modify services of type "bet": there is none in the list; did you mean "beta"?`,
 		},
 		{
-			"delete what is absent", []Clause{drop(&Type{Name: "omega"}, 3)}, nil, ErrNotFound,
+			"delete what is absent",
+			[]Clause{drop(&Type{Name: "omega"}, 3)},
+			nil, ErrNotFound,
 			`system.star:3:5: cannot modify services of type "omega": there is none in the list`,
 		},
 		{
-			"a type of the same name", []Clause{drop(twin, 3)}, nil, ErrNotFound,
+			"a type of the same name",
+			[]Clause{drop(twin, 3)},
+			nil, ErrNotFound,
 			`system.star:3:5: cannot modify services of type "alpha": the list has only a service of another type of that name (declared at system.star:70:5)`,
 		},
 		{
-			"a change that fails", []Clause{{Type: b, Pos: pos(4), Change: func(any) (any, error) { return nil, errors.New("bad port") }}}, nil, ErrBadValue,
+			"a change that fails",
+			[]Clause{{Type: b, Pos: pos(4), Change: func(any) (any, error) { return nil, errors.New("bad port") }}},
+			nil, ErrBadValue,
 			`system.star:4:5: cannot modify service "beta": bad port`,
 		},
 	} {
@@ -263,8 +306,13 @@ func TestSimpleAndRemove(t *testing.T) {
 func TestNear(t *testing.T) {
 	candidates := []string{"networking", "loopback", "user-processes", "udev"}
 	for _, tc := range []struct{ name, want string }{
-		{"netwroking", "networking"}, {"networkin", "networking"}, {"udevd", "udev"},
-		{"user_processes", "user-processes"}, {"zebra", ""}, {"", ""}, {"loopback", ""},
+		{"netwroking", "networking"},
+		{"networkin", "networking"},
+		{"udevd", "udev"},
+		{"user_processes", "user-processes"},
+		{"zebra", ""},
+		{"", ""},
+		{"loopback", ""},
 	} {
 		if got := Near(tc.name, candidates); got != tc.want {
 			t.Errorf("Near(%q) = %q, want %q", tc.name, got, tc.want)
@@ -277,9 +325,15 @@ func TestDescribe(t *testing.T) {
 		in   any
 		want string
 	}{
-		{nil, "None"}, {true, "a bool"}, {3, "the number 3"}, {"x", `the text "x"`},
-		{[]any{1}, "a list"}, {map[string]any{}, "a dict"}, {&userGroup{}, "a user_group"},
-		{(*Service)(nil), "None"}, {of(&Type{Name: "web"}, 1), `a service of type "web"`},
+		{nil, "None"},
+		{true, "a bool"},
+		{3, "the number 3"},
+		{"x", `the text "x"`},
+		{[]any{1}, "a list"},
+		{map[string]any{}, "a dict"},
+		{&userGroup{}, "a user_group"},
+		{(*Service)(nil), "None"},
+		{of(&Type{Name: "web"}, 1), `a service of type "web"`},
 	} {
 		if got := Describe(tc.in); got != tc.want {
 			t.Errorf("Describe(%#v) = %s, want %s", tc.in, got, tc.want)
