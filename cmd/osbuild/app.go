@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"osbuild/store"
+	"osbuild/store/fsys"
 )
 
 // app is one run of the program: the global flags and where output goes.
@@ -28,6 +29,9 @@ type app struct {
 	quiet   bool
 	verbose bool
 
+	// fs makes the store's changes; nil is the real file system. Crash tests
+	// put faults here.
+	fs fsys.FS
 	// store is opened on first use and closed by main.
 	store *store.Store
 	lease *store.Lease
@@ -112,7 +116,7 @@ func (a *app) openStore() (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := store.Open(root, store.Options{})
+	s, err := store.Open(root, store.Options{FS: a.fs})
 	if err != nil {
 		return nil, err
 	}

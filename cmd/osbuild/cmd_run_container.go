@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -148,7 +149,7 @@ func systemOf(s *store.Store, path store.Path) (store.Path, error) {
 		return "", err
 	}
 	for _, p := range append([]store.Path{path}, info.References...) {
-		if _, err := os.Stat(s.Physical(p) + "/container.json"); err == nil {
+		if _, err := os.Lstat(filepath.Join(s.Physical(p), "container.json")); err == nil {
 			return p, nil
 		}
 	}
@@ -157,7 +158,7 @@ func systemOf(s *store.Store, path store.Path) (store.Path, error) {
 
 // describe adds the system and its closure to the options of a start.
 func (a *app) describe(o *runner.Options, item store.Path) error {
-	container, err := launch.ReadContainer(a.store.Physical(item))
+	container, err := launch.ReadContainer(filepath.Dir(a.store.Physical(item)), string(item))
 	if err != nil {
 		return err
 	}

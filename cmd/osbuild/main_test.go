@@ -22,6 +22,9 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden parts of test scripts")
 
 func TestMain(m *testing.M) {
+	if os.Getenv(crashAt) != "" {
+		os.Exit(crashingMain())
+	}
 	testscript.Main(m, map[string]func(){
 		"osbuild": func() { os.Exit(run(os.Args[1:])) },
 	})
