@@ -92,7 +92,7 @@ func (l *loader) explain(err error) *Error {
 		return l.explainEval(eval)
 	}
 	e := &Error{Msg: err.Error(), Cause: err}
-	e.Pos, e.Msg = ownPlace(err, e.Pos, e.Msg)
+	e.Pos, e.Msg = ownPlace(err, e.Msg)
 	return e
 }
 
@@ -101,7 +101,7 @@ func (l *loader) explain(err error) *Error {
 // and the inner stack is the place. But a wrong field is the fault of who gave
 // it, whatever the function that looked at it did.
 func (l *loader) explainEval(eval *starlark.EvalError) *Error {
-	msg := eval.Msg
+	own, msg := ownPlace(eval.Unwrap(), eval.Msg)
 	var field *value.FieldError
 	for {
 		var deeper *starlark.EvalError
@@ -109,9 +109,9 @@ func (l *loader) explainEval(eval *starlark.EvalError) *Error {
 		if deeper == nil {
 			break
 		}
-		eval = deeper
+		eval, own = deeper, derivation.Position{}
 	}
-	e := &Error{Cause: eval.Unwrap()}
+	e := &Error{Msg: msg, Cause: eval.Unwrap()}
 	if stack := l.frames(eval.CallStack); len(stack) > 0 {
 		e.Pos, e.Stack = stack[0].Pos, stack[1:]
 	}
@@ -120,7 +120,9 @@ func (l *loader) explainEval(eval *starlark.EvalError) *Error {
 			e.Pos = p
 		}
 	}
-	e.Pos, e.Msg = ownPlace(e.Cause, e.Pos, msg)
+	if own != (derivation.Position{}) {
+		e.Pos = own
+	}
 	if strings.Contains(msg, "Starlark computation cancelled: ") {
 		e.Msg = l.explainCancel(msg)
 	}
@@ -152,7 +154,7 @@ func next(err error) (*value.FieldError, *starlark.EvalError) {
 
 // ownPlace takes the place that an error of the packages below brings along
 // out of its text.
-func ownPlace(err error, pos derivation.Position, msg string) (derivation.Position, string) {
+func ownPlace(err error, msg string) (derivation.Position, string) {
 	var own derivation.Position
 	var declared *derivation.Error
 	var services *service.Error
@@ -163,7 +165,7 @@ func ownPlace(err error, pos derivation.Position, msg string) (derivation.Positi
 		own = services.Pos
 	}
 	if own == (derivation.Position{}) {
-		return pos, msg
+		return own, msg
 	}
 	return own, strings.Replace(msg, own.String()+": ", "", 1)
 }

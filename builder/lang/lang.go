@@ -70,7 +70,6 @@ func Load(ctx context.Context, file string, o Options) (*Program, error) {
 	err := l.run(l.declare)
 	if err == nil && file != "" {
 		p.globals, err = l.file(file)
-		l.globals = p.globals
 	}
 	if err != nil {
 		return nil, err
@@ -125,7 +124,7 @@ const expressionFile = "-e"
 func (p *Program) Eval(expr string) (any, error) {
 	l := p.loader
 	env := starlark.StringDict{}
-	for _, d := range []starlark.StringDict{l.predeclared, p.globals} {
+	for _, d := range []starlark.StringDict{l.predeclared, l.visible} {
 		for name, v := range d {
 			env[name] = v
 		}

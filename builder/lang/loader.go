@@ -45,8 +45,9 @@ type loader struct {
 	library     library
 	calls       callSites
 	modules     map[string]*module
-	// globals are those of the file that was loaded, for near names.
-	globals starlark.StringDict
+	// visible are the names of the file that the user named: what it defines
+	// and what it loads.
+	visible starlark.StringDict
 	// own holds the service types that files made: their values are Starlark's.
 	own map[*service.Type]bool
 }
@@ -101,35 +102,65 @@ func (l *loader) file(name string) (starlark.StringDict, error) {
 		}
 		m := &module{name: name, loading: true}
 		l.modules[fileKey(name)] = m
-		globals, err = l.evaluate(thread, name, src)
+		var f *syntax.File
+		f, globals, err = l.evaluate(thread, name, src)
 		m.loading = false
-		return err
+		if err != nil {
+			return err
+		}
+		return l.see(thread, f, globals)
 	})
 	return globals, err
 }
 
 // evaluate runs the text of one file on a thread. All files of an evaluation
 // share the thread: its stack is the chain of loads, its steps are the sum.
-func (l *loader) evaluate(thread *starlark.Thread, name string, src []byte) (starlark.StringDict, error) {
+func (l *loader) evaluate(thread *starlark.Thread, name string, src []byte) (*syntax.File, starlark.StringDict, error) {
 	if err := checkText(name, src); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	f, prog, err := starlark.SourceProgramOptions(fileOptions, name, src, l.predeclared.Has)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	l.calls.add(f)
 	globals, err := prog.Init(thread, l.predeclared)
 	globals.Freeze()
-	return globals, err
+	return f, globals, err
+}
+
+// see notes what the file that the user named defines and loads.
+func (l *loader) see(thread *starlark.Thread, f *syntax.File, globals starlark.StringDict) error {
+	l.visible = starlark.StringDict{}
+	for _, stmt := range f.Stmts {
+		load, ok := stmt.(*syntax.LoadStmt)
+		if !ok {
+			continue
+		}
+		loaded, err := l.loadFrom(thread, f.Path, load.ModuleName())
+		if err != nil {
+			return err
+		}
+		for i, to := range load.To {
+			l.visible[to.Name] = loaded[load.From[i].Name]
+		}
+	}
+	for name, v := range globals {
+		l.visible[name] = v
+	}
+	return nil
 }
 
 // load implements the load statement.
 func (l *loader) load(thread *starlark.Thread, name string) (starlark.StringDict, error) {
+	return l.loadFrom(thread, thread.CallFrame(0).Pos.Filename(), name)
+}
+
+// loadFrom gives what a file gets that loads a name.
+func (l *loader) loadFrom(thread *starlark.Thread, from, name string) (starlark.StringDict, error) {
 	if strings.HasPrefix(name, libraryPrefix) {
 		return l.loadLibrary(thread, name)
 	}
-	from := thread.CallFrame(0).Pos.Filename()
 	if strings.HasPrefix(from, libraryPrefix) {
 		return nil, errors.New("a module of osbuild loads no files")
 	}
@@ -154,7 +185,7 @@ func (l *loader) once(thread *starlark.Thread, key, name string, read func() ([]
 	}
 	m := &module{name: name, loading: true}
 	l.modules[key] = m
-	m.globals, m.err = l.evaluate(thread, name, src)
+	_, m.globals, m.err = l.evaluate(thread, name, src)
 	if m.err != nil {
 		e := l.explain(m.err)
 		if len(e.Stack) == 0 {
@@ -249,7 +280,7 @@ func internal(p any, stack []byte) *Error {
 // names lists what a file can use without load, sorted.
 func (l *loader) names() []string {
 	var names []string
-	for _, d := range []starlark.StringDict{l.predeclared, starlark.Universe, l.globals} {
+	for _, d := range []starlark.StringDict{l.predeclared, starlark.Universe, l.visible} {
 		names = append(names, d.Keys()...)
 	}
 	sort.Strings(names)

@@ -5,11 +5,13 @@ package lang
 
 import (
 	"fmt"
+	"slices"
 
 	"go.starlark.net/starlark"
 
 	"osbuild/builder/lang/value"
 	"osbuild/builder/services"
+	"osbuild/builder/system"
 )
 
 // notYet holds the names that declarations will know, and what to do today.
@@ -21,7 +23,7 @@ var notYet = map[string]string{
 // declare fills in the names that every file can use.
 func (l *loader) declare() error {
 	l.predeclared = starlark.StringDict{}
-	for _, r := range services.Records() {
+	for _, r := range slices.Concat(services.Records(), system.Records()) {
 		if err := l.record(r); err != nil {
 			return err
 		}

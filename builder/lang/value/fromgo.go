@@ -95,7 +95,7 @@ func (r *Registry) fromMap(v reflect.Value) starlark.Value {
 func (s *Schema) wrap(p reflect.Value) *Record {
 	r := &Record{
 		schema: s, values: make([]starlark.Value, len(s.fields)), given: make([]bool, len(s.fields)),
-		bound: p.Interface(), pos: service.PositionOf(p.Interface()),
+		bound: p.Interface(), fromGo: true, pos: service.PositionOf(p.Interface()),
 	}
 	for i, f := range s.fields {
 		field := p.Elem().FieldByIndex(f.goIndex)

@@ -229,9 +229,9 @@ func snake(name string) string {
 
 // bind makes the Go struct of a record, checks it, and reads back the values
 // of the fields that were not given: a check may compute defaults.
-func (s *Schema) bind(at *Site, r *Record) error {
+func (s *Schema) bind(at *Site, r *Record, base reflect.Value) error {
 	p := reflect.New(s.goType)
-	p.Elem().Set(s.proto.Elem())
+	p.Elem().Set(base.Elem())
 	for i, f := range s.fields {
 		if !r.given[i] {
 			continue

@@ -5,6 +5,7 @@ package value
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -22,7 +23,9 @@ type Record struct {
 	// bound is what Go sees: a pointer to the schema's struct, or what the
 	// schema converts it to; nil for the records of users.
 	bound any
-	pos   derivation.Position
+	// fromGo says that Go made the struct: it may hold more than its fields.
+	fromGo bool
+	pos    derivation.Position
 }
 
 var (
@@ -154,9 +157,14 @@ func (r *Record) replace(thread *starlark.Thread, _ *starlark.Builtin, args star
 		}
 		given[i] = accepted
 	}
-	made, err := r.schema.complete(at, given)
+	base := r.schema.proto
+	if r.fromGo {
+		base = reflect.ValueOf(r.bound)
+	}
+	made, err := r.schema.complete(at, given, base)
 	if err != nil {
 		return nil, err
 	}
+	made.fromGo = r.fromGo
 	return made, nil
 }

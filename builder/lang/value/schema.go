@@ -115,6 +115,13 @@ func (s *Schema) CallInternal(thread *starlark.Thread, args starlark.Tuple, kwar
 	if err != nil {
 		return nil, err
 	}
+	// A constructor that makes what another one is for, as containerized
+	// makes an operating_system, gives a record of that one.
+	if t := reflect.TypeOf(r.bound); s.convert != nil && t != nil && t.Kind() == reflect.Pointer && t.Elem() != s.goType && t.Elem().Kind() == reflect.Struct {
+		if other := s.registry.schemaOf(t.Elem()); other != nil && other.convert == nil {
+			return other.wrap(reflect.ValueOf(r.bound)), nil
+		}
+	}
 	return r, nil
 }
 
@@ -181,7 +188,7 @@ func (s *Schema) Make(at *Site, args starlark.Tuple, kwargs []starlark.Tuple) (*
 		}
 		given[i] = accepted
 	}
-	return s.complete(at, given)
+	return s.complete(at, given, s.proto)
 }
 
 // accept runs a value through the field's sanitizer and kind.
@@ -211,8 +218,9 @@ func producer(k Kind) bool {
 	return ok && o.t != typeType && o.t != serviceType
 }
 
-// complete adds the defaults to accepted values and makes the record.
-func (s *Schema) complete(at *Site, given []starlark.Value) (*Record, error) {
+// complete adds the defaults to accepted values and makes the record. base is
+// the struct that holds them, for a schema that has one.
+func (s *Schema) complete(at *Site, given []starlark.Value, base reflect.Value) (*Record, error) {
 	r := &Record{schema: s, values: make([]starlark.Value, len(given)), given: make([]bool, len(given)), pos: at.Pos}
 	var missing []string
 	for i, v := range given {
@@ -234,7 +242,7 @@ func (s *Schema) complete(at *Site, given []starlark.Value) (*Record, error) {
 		return nil, fmt.Errorf("%s: %s %s: must be given", s.name, word, strings.Join(missing, ", "))
 	}
 	if s.goType != nil {
-		if err := s.bind(at, r); err != nil {
+		if err := s.bind(at, r, base); err != nil {
 			return nil, err
 		}
 	}
