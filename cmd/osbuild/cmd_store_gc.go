@@ -1,0 +1,173 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"osbuild/store"
+)
+
+func storeVerifyVerb() verb {
+	return verb{
+		name: "store verify", args: "[--contents] [ITEM…]",
+		summary: "check that items are as they were registered",
+		help:    "  osbuild store verify --contents    reads and hashes everything",
+		setup: func(fs *pflag.FlagSet) runFunc {
+			contents := fs.Bool("contents", false, "also read and hash all files")
+			return func(ctx context.Context, a *app, args []string) error {
+				return storeVerify(ctx, a, *contents, words(args))
+			}
+		},
+	}
+}
+
+func storeVerify(ctx context.Context, a *app, contents bool, args []string) error {
+	s, err := a.openStore()
+	if err != nil {
+		return err
+	}
+	o := store.VerifyOptions{Contents: contents}
+	if len(args) > 0 {
+		if o.Paths, err = items(s, args); err != nil {
+			return err
+		}
+	}
+	r, err := s.Verify(ctx, o)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		type problem struct {
+			Path   store.Path `json:"path"`
+			Kind   string     `json:"kind"`
+			Detail string     `json:"detail"`
+		}
+		problems := make([]problem, 0, len(r.Problems))
+		for _, p := range r.Problems {
+			problems = append(problems, problem(p))
+		}
+		err = a.printJSON(map[string]any{"checked": r.Checked, "problems": problems})
+	} else {
+		for _, p := range r.Problems {
+			fmt.Fprintln(a.stdout, p)
+		}
+		a.say("checked %d items", r.Checked)
+	}
+	if err == nil && len(r.Problems) > 0 {
+		err = fmt.Errorf("%d problems found; an item that nothing needs goes with `osbuild store delete`, and is made again by the next build", len(r.Problems))
+	}
+	return err
+}
+
+// defaultMinAge spares what a build has just made and nothing refers to yet.
+const defaultMinAge = "1h"
+
+func storeGCVerb() verb {
+	return verb{
+		name: "store gc", args: "[--dry-run] [--min-age D] [--max-freed N] | --why ITEM",
+		summary: "delete what nothing needs, and print it",
+		help: `  osbuild store gc                      all that was not used for an hour
+  osbuild store gc --min-age 0          all that nothing needs
+  osbuild store gc --max-freed 2G       the least recently used 2 GiB
+  osbuild store gc --why ITEM           what keeps an item`,
+		setup: func(fs *pflag.FlagSet) runFunc {
+			dry := fs.Bool("dry-run", false, "only print what would be deleted")
+			age := fs.String("min-age", defaultMinAge, "spare what was used within this time (90m, 12h, 7d)")
+			freed := fs.String("max-freed", "", "stop when this much is deleted (500M, 2G)")
+			why := fs.String("why", "", "print what keeps this item, and delete nothing")
+			return func(ctx context.Context, a *app, args []string) error {
+				if len(args) > 0 {
+					return usagef("store gc takes no items; see `osbuild help store delete`")
+				}
+				if *why != "" {
+					return storeWhyAlive(a, *why)
+				}
+				o := store.GCOptions{DryRun: *dry}
+				var err error
+				if o.MinAge, err = parseAge(*age); err != nil {
+					return err
+				}
+				if *freed != "" {
+					if o.MaxFreed, err = parseSize(*freed); err != nil {
+						return err
+					}
+				}
+				return storeGC(ctx, a, o)
+			}
+		},
+	}
+}
+
+func storeGC(ctx context.Context, a *app, o store.GCOptions) error {
+	s, err := a.openStore()
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	r, err := s.GC(ctx, o)
+	// What is gone is said also when the rest failed.
+	if perr := a.printPaths(r.Freed); err == nil {
+		err = perr
+	}
+	verb := "deleted"
+	if o.DryRun {
+		verb = "would delete"
+	}
+	if err == nil {
+		a.say("%s %d items of %s in %v; %d remain", verb, len(r.Freed), showSize(r.Bytes), time.Since(started).Round(time.Millisecond), r.Kept)
+	}
+	return err
+}
+
+func storeWhyAlive(a *app, arg string) error {
+	s, err := a.openStore()
+	if err != nil {
+		return err
+	}
+	paths, err := items(s, []string{arg})
+	if err != nil {
+		return err
+	}
+	chain, err := s.WhyAlive(paths[0])
+	if err != nil {
+		return err
+	}
+	if len(chain) == 0 {
+		return fmt.Errorf("nothing keeps %s: the next collection deletes it, unless it was used recently", paths[0])
+	}
+	if a.json {
+		return a.printJSON(chain)
+	}
+	for _, link := range chain {
+		fmt.Fprintln(a.stdout, link)
+	}
+	return nil
+}
+
+func storeDeleteVerb() verb {
+	return verb{
+		name: "store delete", args: "ITEM…",
+		summary: "delete items, unless something needs them",
+		setup: plain(func(ctx context.Context, a *app, args []string) error {
+			s, paths, err := a.storeItems("delete", args)
+			if err != nil {
+				return err
+			}
+			r, err := s.GC(ctx, store.GCOptions{Delete: paths})
+			if errors.Is(err, store.ErrAlive) {
+				return err
+			}
+			if perr := a.printPaths(r.Freed); err == nil {
+				err = perr
+			}
+			return err
+		}),
+	}
+}
