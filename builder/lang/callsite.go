@@ -7,6 +7,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"osbuild/builder/derivation"
+	"osbuild/builder/lang/value"
 )
 
 // callSites finds a call by the place of its opening parenthesis. The interpreter knows a
@@ -32,28 +33,39 @@ func (c callSites) start(p derivation.Position) derivation.Position {
 	return p
 }
 
-// argument gives the place of an argument of the call with its parenthesis at
-// p: by name, else by index (below zero for none).
-func (c callSites) argument(p derivation.Position, name string, index int) (derivation.Position, bool) {
+// argument gives the place of the argument that is at fault in the call with
+// its parenthesis at p.
+func (c callSites) argument(p derivation.Position, fault *value.FieldError) (derivation.Position, bool) {
 	call := c[p]
 	if call == nil {
 		return p, false
 	}
 	for i, arg := range call.Args {
 		if eq, ok := arg.(*syntax.BinaryExpr); ok && eq.Op == syntax.EQ {
-			if id, ok := eq.X.(*syntax.Ident); ok && id.Name == name {
+			if id, ok := eq.X.(*syntax.Ident); ok && id.Name == fault.Field {
+				if fault.Misnamed {
+					return position(id.NamePos), true
+				}
 				return position(syntax.Start(eq.Y)), true
 			}
 			continue
 		}
 		if u, ok := arg.(*syntax.UnaryExpr); ok && (u.Op == syntax.STAR || u.Op == syntax.STARSTAR) {
-			// What follows cannot be counted.
-			index = -1
 			continue
 		}
-		if i == index {
+		if i == fault.Index && !c.unpacks(call.Args[:i]) {
 			return position(syntax.Start(arg)), true
 		}
 	}
 	return p, false
+}
+
+// unpacks says whether some argument stands for several.
+func (c callSites) unpacks(args []syntax.Expr) bool {
+	for _, arg := range args {
+		if u, ok := arg.(*syntax.UnaryExpr); ok && u.Op == syntax.STAR {
+			return true
+		}
+	}
+	return false
 }

@@ -116,7 +116,7 @@ func (l *loader) explainEval(eval *starlark.EvalError) *Error {
 		e.Pos, e.Stack = stack[0].Pos, stack[1:]
 	}
 	if field != nil {
-		if p, ok := l.calls.argument(callPlace(eval.CallStack), field.Field, field.Index); ok {
+		if p, ok := l.calls.argument(callPlace(eval.CallStack), field); ok {
 			e.Pos = p
 		}
 	}
@@ -128,7 +128,7 @@ func (l *loader) explainEval(eval *starlark.EvalError) *Error {
 	}
 	// Most of our messages say what cannot be done; those of Starlark's own
 	// functions may not even say which one speaks.
-	if name := topBuiltin(eval.CallStack); name != "" && !strings.Contains(e.Msg, name) && !strings.HasPrefix(e.Msg, "cannot ") {
+	if name := topBuiltin(eval.CallStack); field == nil && name != "" && !strings.Contains(e.Msg, name) && !strings.HasPrefix(e.Msg, "cannot ") {
 		e.Msg = name + ": " + e.Msg
 	}
 	return e

@@ -102,7 +102,7 @@ func TestErrors(t *testing.T) {
 		{
 			"unknown argument",
 			"x = plain_file(\"a\", \"b\", exectable = True)\n",
-			"system.star:1:38: plain_file: argument exectable: there is no such argument; did you mean executable?",
+			"system.star:1:26: plain_file: argument exectable: there is no such argument; did you mean executable?",
 		},
 		{
 			"missing arguments",

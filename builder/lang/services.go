@@ -11,7 +11,6 @@ import (
 
 	"go.starlark.net/starlark"
 
-	"osbuild/builder/derivation"
 	"osbuild/builder/lang/value"
 	"osbuild/builder/service"
 )
@@ -239,8 +238,9 @@ func (l *loader) modifyServices(thread *starlark.Thread, b *starlark.Builtin, ar
 		if err != nil {
 			return nil, fmt.Errorf("%s: pair %d: %w", b.Name(), i+1, err)
 		}
-		if c.Pos, _ = l.calls.argument(callPlace(thread.CallStack()), "", i+1); c.Pos == (derivation.Position{}) {
-			c.Pos = at.Pos
+		c.Pos = at.Pos
+		if p, ok := l.calls.argument(callPlace(thread.CallStack()), &value.FieldError{Index: i + 1}); ok {
+			c.Pos = p
 		}
 		clauses = append(clauses, c)
 	}

@@ -12,6 +12,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"osbuild/builder/derivation"
+	"osbuild/builder/service"
 )
 
 // Record is an immutable value with named fields.
@@ -124,7 +125,7 @@ func (r *Record) Attr(name string) (starlark.Value, error) {
 	if name == replaceName {
 		return starlark.NewBuiltin(replaceName, r.replace), nil
 	}
-	return nil, starlark.NoSuchAttrError(fmt.Sprintf("%s has no field %s", r.schema.name, name))
+	return nil, fmt.Errorf("%s has no field %s%s", r.schema.name, name, service.Meant(name, r.AttrNames()))
 }
 
 // AttrNames implements [starlark.HasAttrs].
@@ -149,7 +150,7 @@ func (r *Record) replace(thread *starlark.Thread, _ *starlark.Builtin, args star
 		name := string(kv[0].(starlark.String))
 		i, ok := r.schema.index[name]
 		if !ok {
-			return nil, r.schema.fault(name, -1, r.schema.unknown(name))
+			return nil, r.schema.misnamed(name, r.schema.unknown(name))
 		}
 		accepted, err := r.schema.accept(at, i, kv[1])
 		if err != nil {

@@ -133,6 +133,8 @@ type FieldError struct {
 	Field string
 	// Index of the positional argument that is at fault, -1 for a named one.
 	Index int
+	// Misnamed says that the name of the argument is at fault, not its value.
+	Misnamed bool
 	Err   error
 }
 
@@ -146,7 +148,12 @@ func (e *FieldError) Unwrap() error { return e.Err }
 
 // fault blames a field.
 func (s *Schema) fault(field string, index int, err error) error {
-	return &FieldError{s.name, s.noun(), field, index, err}
+	return &FieldError{Constructor: s.name, Word: s.noun(), Field: field, Index: index, Err: err}
+}
+
+// misnamed blames the name by which an argument is given.
+func (s *Schema) misnamed(field string, err error) error {
+	return &FieldError{Constructor: s.name, Word: s.noun(), Field: field, Index: -1, Misnamed: true, Err: err}
 }
 
 func (s *Schema) noun() string {
@@ -171,10 +178,10 @@ func (s *Schema) Make(at *Site, args starlark.Tuple, kwargs []starlark.Tuple) (*
 		name := string(kv[0].(starlark.String))
 		i, ok := s.index[name]
 		if !ok {
-			return nil, s.fault(name, -1, s.unknown(name))
+			return nil, s.misnamed(name, s.unknown(name))
 		}
 		if given[i] != nil {
-			return nil, s.fault(name, -1, errors.New("is given twice, by place and by name"))
+			return nil, s.misnamed(name, errors.New("is given twice, by place and by name"))
 		}
 		given[i], where[i] = kv[1], -1
 	}

@@ -1,0 +1,110 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lang
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestDoc(t *testing.T) {
+	tests := []struct {
+		name string
+		want []string
+	}{
+		{"plain_file", []string{"plain_file(name, text, executable=False)\n", "A file with a text.", "name: string, required\n    The name of the item."}},
+		{"user_account", []string{"user_account(name, group, ", "uid: int or None\n", "create_home=True"}},
+		{"operating_system", []string{"host_name=\"localhost\"", "services: list of service\n", "users: list of user_account\n"}},
+		{"account", []string{"account: a service type of @osbuild//base.star", "is extended by", "extends"}},
+		{"modify_services", []string{"modify_services(services, "}},
+		{"delete", []string{"delete"}},
+		{"base_services", []string{"loopback"}},
+		{"@osbuild//base.star", []string{"account", "base_services"}},
+	}
+	for _, test := range tests {
+		text, err := Doc(test.name)
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		for _, want := range test.want {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: the documentation lacks %q:\n%s", test.name, want, text)
+			}
+		}
+	}
+	_, err := Doc("user_acount")
+	if err == nil || !strings.Contains(err.Error(), `did you mean "user_account"?`) {
+		t.Errorf("a misspelt name gave %v", err)
+	}
+}
+
+func TestDocOfAFile(t *testing.T) {
+	e := mustEvaluate(t, `
+load("@osbuild//base.star", users = "account")
+conf = configuration("web_configuration", doc = "How the server works.", fields = {
+    "port": field(int, 8080, "The port."),
+    "root": "file",
+    "names": field(maybe(list_of(str)), doc = "More names."),
+})
+web = service_type("web", description = "Serve.", extensions = [extension(users, lambda c: [])], default = 1)
+def make(a, b=2, *more, **named):
+    """Make it."""
+number = 5
+`)
+	for name, want := range map[string]string{
+		"conf": `web_configuration(port=8080, root, names=None)
+
+How the server works.
+
+port: int
+    The port.
+
+root: file, required
+
+names: list of string or None
+    More names.
+`,
+		"web": `web: a service type of system.star:8:7
+
+Serve.
+
+default        1
+extends        account
+is extended by nothing
+`,
+		"make":   "make(a, b=2, *more, **named)\n\nMake it.\n",
+		"number": "number: a value of type int\n",
+	} {
+		got, err := e.Doc(name)
+		if err != nil || got != want {
+			t.Errorf("%s: got %v\n%s\nwant\n%s", name, err, got, want)
+		}
+	}
+	if got, err := e.Doc("users"); err != nil || !strings.HasPrefix(got, "account: a service type of @osbuild//base.star\n") {
+		t.Errorf("users: %v\n%s", err, got)
+	}
+}
+
+// Every field and argument of the language is documented.
+func TestEverythingIsDocumented(t *testing.T) {
+	e := mustEvaluate(t, "")
+	for _, name := range e.loader.predeclared.Keys() {
+		text, err := e.Doc(name)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		lines := strings.Split(text, "\n")
+		for i, line := range lines {
+			if i > 0 && lines[i-1] == "" && strings.Contains(line, ": ") && !strings.HasSuffix(line, ".") &&
+				(i+1 >= len(lines) || !strings.HasPrefix(lines[i+1], "    ")) {
+				t.Errorf("%s: no text for %q", name, line)
+			}
+		}
+		if strings.HasPrefix(text, name+": a value") {
+			t.Errorf("%s has no documentation", name)
+		}
+	}
+}
