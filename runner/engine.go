@@ -30,33 +30,40 @@ type process struct {
 	// pidfd a handle that never means another process.
 	pid   int
 	pidfd int
-	// settled is closed once the program has been executed, or never will be.
+	// up is where it reports, code what its reports are about.
+	up   *os.File
+	code *mount.Code
+	// settled is closed once the program has been executed, or never will be:
+	// then failure says why. With a reaper it is closed at the end.
 	settled chan struct{}
-	// ended is closed when the process is gone and has been waited for.
-	ended chan struct{}
-	// The rest is valid after ended.
-	status  unix.WaitStatus
 	failure error
+	// ended is closed when the process is gone and has been waited for.
+	ended  chan struct{}
+	status unix.WaitStatus
 }
 
 // start makes a process from a job. When it returns without an error, the
 // process exists and its mounts are being made; failures of that are reported
 // by wait. The process dies with the calling program, whatever it does.
 func start(j *job) (*process, error) {
+	return keep(func() (*process, error) { return launch(j) })
+}
+
+// keep runs launch on a thread that lasts as long as the process does: when the
+// thread that forked ends, the kernel sends the death signal.
+func keep(launch func() (*process, error)) (*process, error) {
 	type started struct {
 		p   *process
 		err error
 	}
 	result := make(chan started, 1)
 	go func() {
-		// The kernel sends the death signal when the thread that forked ends,
-		// so this goroutine keeps its thread as long as the process lives.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		p, up, code, err := launch(j)
+		p, err := launch()
 		result <- started{p, err}
 		if err == nil {
-			p.follow(up, code)
+			p.follow()
 		}
 	}()
 	r := <-result
@@ -65,63 +72,69 @@ func start(j *job) (*process, error) {
 
 // launch takes the process through both stages, up to where it mounts what
 // belongs to its own namespaces.
-func launch(j *job) (_ *process, up *os.File, code *mount.Code, err error) {
+func launch(j *job) (*process, error) {
 	pp, err := newPipes()
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("cannot make pipes: %w", err)
+		return nil, err
 	}
-	defer func() {
-		pp.downR.Close()
-		pp.downW.Close()
-		pp.upW.Close()
-		if err != nil {
-			pp.upR.Close()
-		}
-	}()
 	mapFD := -1
 	flags := uint64(unix.CLONE_NEWNS | cloneClearSighand)
 	if j.ids.asRoot {
-		ns, err := userNamespace(j.ids.inner)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		defer ns.Close()
-		mapFD = int(ns.Fd())
+		mapFD = int(j.userNS.Fd())
 	} else {
 		flags |= unix.CLONE_NEWUSER
 	}
-	code, err = j.code(pp, mapFD)
+	code, err := j.code(pp, mapFD)
 	if err != nil {
-		return nil, nil, nil, err
+		pp.close()
+		return nil, err
 	}
 	first, errno := fork(code, &cloneArgs{flags: flags, exitSignal: uint64(unix.SIGCHLD)}, int(pp.upW.Fd()))
+	runtime.KeepAlive(j)
 	if errno != 0 {
-		return nil, nil, nil, namespaceError(errno)
+		pp.close()
+		return nil, namespaceError(errno)
 	}
-	runtime.KeepAlive(j.files)
+	return adopt(pp, code, first, func() error {
+		if j.ids.asRoot {
+			return nil
+		}
+		if err := writeMaps(first, j.ids); err != nil {
+			return err
+		}
+		_, err := pp.downW.Write([]byte{0})
+		return err
+	})
+}
+
+// adopt takes over the process that the first one makes, and lets it go on.
+// between is what the first one waits for.
+func adopt(pp pipes, code *mount.Code, first int, between func() error) (_ *process, err error) {
 	pp.upW.Close()
 	pp.downR.Close()
-	defer reapQuietly(first)
-	if !j.ids.asRoot {
-		if err := writeMaps(first, j.ids); err != nil {
+	defer pp.downW.Close()
+	defer func() {
+		if err != nil {
 			_ = unix.Kill(first, unix.SIGKILL)
-			return nil, nil, nil, err
+			pp.upR.Close()
 		}
-		if _, err := pp.downW.Write([]byte{0}); err != nil {
-			return nil, nil, nil, fmt.Errorf("cannot start the container: %w", err)
-		}
+		reapQuietly(first)
+	}()
+	if err := between(); err != nil {
+		return nil, err
 	}
 	rec, err := readRecord(pp.upR)
-	if err == nil && rec.kind == recordFailure {
-		err = stepError(code, rec)
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, errors.New("cannot start the process: its first stage was killed")
+	case err != nil:
+		return nil, fmt.Errorf("cannot start the process: %w", err)
+	case rec.kind == recordFailure:
+		return nil, stepError(code, rec)
 	}
-	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = errors.New("cannot start the container: its first stage was killed")
-		}
-		return nil, nil, nil, err
+	p := &process{
+		pid: int(rec.value), settled: make(chan struct{}), ended: make(chan struct{}), up: pp.upR, code: code,
 	}
-	p := &process{pid: int(rec.value), settled: make(chan struct{}), ended: make(chan struct{})}
 	p.pidfd, err = unix.PidfdOpen(p.pid, 0)
 	if err == nil {
 		_, err = pp.downW.Write([]byte{0})
@@ -129,9 +142,9 @@ func launch(j *job) (_ *process, up *os.File, code *mount.Code, err error) {
 	if err != nil {
 		_ = unix.Kill(p.pid, unix.SIGKILL)
 		reapQuietly(p.pid)
-		return nil, nil, nil, fmt.Errorf("cannot start the container: %w", err)
+		return nil, fmt.Errorf("cannot start the process: %w", err)
 	}
-	return p, pp.upR, code, nil
+	return p, nil
 }
 
 // cloneClearSighand is CLONE_CLEAR_SIGHAND: no handler of the runner's survives
@@ -139,20 +152,19 @@ func launch(j *job) (_ *process, up *os.File, code *mount.Code, err error) {
 const cloneClearSighand = 0x100000000
 
 // follow reads what the process reports and waits for its end.
-func (p *process) follow(up *os.File, code *mount.Code) {
+func (p *process) follow() {
 	var readers sync.WaitGroup
-	var failure error
 	var reported *unix.WaitStatus
 	readers.Go(func() {
-		defer up.Close()
+		defer p.up.Close()
 		defer close(p.settled)
 		for {
-			rec, err := readRecord(up)
+			rec, err := readRecord(p.up)
 			switch {
 			case err != nil:
 				return
 			case rec.kind == recordFailure:
-				failure = stepError(code, rec)
+				p.failure = stepError(p.code, rec)
 			case rec.kind == recordStatus:
 				ws := unix.WaitStatus(rec.value)
 				reported = &ws
@@ -167,7 +179,7 @@ func (p *process) follow(up *os.File, code *mount.Code) {
 		}
 	}
 	readers.Wait()
-	p.status, p.failure = ws, failure
+	p.status = ws
 	if reported != nil {
 		p.status = *reported
 	}

@@ -22,75 +22,97 @@ const rangesDir = "/run/osbuild/ids"
 // a container cannot; it is treated like any user.
 func runsAsRoot() bool { return os.Geteuid() == 0 && idmap.Initial() }
 
-// caller is the user that runs osbuild.
-func caller() (*user.User, error) {
+// identity is who a container's ids are on the host. It lasts as long as the
+// container.
+type identity struct {
+	ids
+	// lock and userNS are nil without root.
+	lock   *idmap.Range
+	userNS *os.File
+}
+
+func (i *identity) close() {
+	if i.userNS != nil {
+		i.userNS.Close()
+	}
+	if i.lock != nil {
+		i.lock.Release()
+	}
+}
+
+// base is the first id of root's range, 0 without one.
+func (i *identity) base() int {
+	if i.lock == nil {
+		return 0
+	}
+	return i.lock.Base
+}
+
+// containerIdentity gives a container count ids. base is the range that an
+// earlier run recorded, or 0; single maps root alone.
+func containerIdentity(count, base int, single bool) (*identity, error) {
+	if count == 0 {
+		count = spec.Ids
+	}
+	if single {
+		count = 1
+	}
+	if runsAsRoot() {
+		return rootIdentity(count, base, 0)
+	}
+	if single {
+		return &identity{ids: singleIDs(0)}, nil
+	}
 	u, err := user.Current()
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell who is running this: %w", err)
 	}
-	return u, nil
-}
-
-// containerIDs gives a container count ids. The range is nil without root; base
-// is one that an earlier run recorded, or 0.
-func containerIDs(count, base int, single bool) (ids, *idmap.Range, error) {
-	if count == 0 {
-		count = spec.Ids
-	}
-	if runsAsRoot() {
-		if single {
-			count = 1
-		}
-		r, err := reserve(count, base)
-		if err != nil {
-			return ids{}, nil, err
-		}
-		return ids{asRoot: true, inner: r.Map()}, r, nil
-	}
-	if single {
-		return singleIDs(0), nil, nil
-	}
-	u, err := caller()
-	if err != nil {
-		return ids{}, nil, err
-	}
-	if _, _, err := idmap.Helpers(); err != nil {
-		return ids{}, nil, fmt.Errorf("%w\n(or map root alone with --single-id: programs that change to another user will fail)", err)
-	}
 	outer, err := idmap.SystemFiles.Rootless(u, count)
-	if err != nil {
-		return ids{}, nil, fmt.Errorf("%w\n(or map root alone with --single-id: programs that change to another user will fail)", err)
+	if err == nil {
+		_, _, err = idmap.Helpers()
 	}
-	return ids{outer: outer, inner: idmap.Identity(outer), helpers: true}, nil, nil
+	if err != nil {
+		return nil, fmt.Errorf("%w\n(--single-id maps root alone, without this; programs that change to another user fail then)", err)
+	}
+	return &identity{ids: ids{outer: outer, inner: idmap.Identity(outer), helpers: true}}, nil
 }
 
-func reserve(count, base int) (*idmap.Range, error) {
+// rootIdentity reserves count ids of the host, of which the first is inside.
+func rootIdentity(count, base, inside int) (*identity, error) {
+	var lock *idmap.Range
+	var err error
 	if base != 0 {
-		return idmap.Reserve(rangesDir, base, count)
+		lock, err = idmap.Reserve(rangesDir, base, count)
+	} else {
+		lock, err = idmap.Allocate(rangesDir, count)
 	}
-	return idmap.Allocate(rangesDir, count)
+	if err != nil {
+		return nil, err
+	}
+	e := []spec.Extent{{Inside: inside, Outside: lock.Base, Count: count}}
+	m := spec.IDMap{UIDs: e, GIDs: e}
+	userNS, err := userNamespace(m)
+	if err != nil {
+		lock.Release()
+		return nil, err
+	}
+	return &identity{ids: ids{asRoot: true, inner: m}, lock: lock, userNS: userNS}, nil
 }
 
 // singleIDs maps the caller alone, as id inside. It needs no help of anybody.
 func singleIDs(inside int) ids {
-	inner := spec.IDMap{
-		UIDs: []spec.Extent{{Inside: inside, Outside: 0, Count: 1}},
-		GIDs: []spec.Extent{{Inside: inside, Outside: 0, Count: 1}},
+	e := []spec.Extent{{Inside: inside, Outside: 0, Count: 1}}
+	return ids{
+		outer: idmap.Single(os.Geteuid(), os.Getegid()), inner: spec.IDMap{UIDs: e, GIDs: e}, denyGroups: true,
 	}
-	return ids{outer: idmap.Single(os.Geteuid(), os.Getegid()), inner: inner, denyGroups: true}
 }
 
-// buildIDs gives a build program its one id, which is never host root's.
-func buildIDs() (ids, *idmap.Range, error) {
-	if !runsAsRoot() {
-		return singleIDs(mount.BuildID), nil, nil
+// buildIdentity gives a build program its one id, which is never host root's.
+func buildIdentity() (*identity, error) {
+	if runsAsRoot() {
+		return rootIdentity(1, 0, mount.BuildID)
 	}
-	r, err := idmap.Allocate(rangesDir, 1)
-	if err != nil {
-		return ids{}, nil, err
-	}
-	e := []spec.Extent{{Inside: mount.BuildID, Outside: r.Base, Count: 1}}
-	return ids{asRoot: true, inner: spec.IDMap{UIDs: e, GIDs: e}}, r, nil
+	return &identity{ids: singleIDs(mount.BuildID)}, nil
 }
 
 // DefaultStateRoot is the registry of the calling user's containers.

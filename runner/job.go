@@ -19,6 +19,8 @@ import (
 type job struct {
 	plan mount.Plan
 	ids  ids
+	// userNS is the container's user namespace, when the outer stage is root.
+	userNS *os.File
 	// namespaces are the CLONE_NEW flags besides those of user and mount.
 	namespaces uint64
 	// hostName is set in an own UTS namespace, when not empty.
@@ -55,14 +57,14 @@ type pipes struct {
 }
 
 func newPipes() (p pipes, err error) {
-	if p.upR, p.upW, err = os.Pipe(); err != nil {
-		return p, err
-	}
-	if p.downR, p.downW, err = os.Pipe(); err != nil {
+	if p.upR, p.upW, err = os.Pipe(); err == nil {
+		if p.downR, p.downW, err = os.Pipe(); err == nil {
+			return p, nil
+		}
 		p.upR.Close()
 		p.upW.Close()
 	}
-	return p, err
+	return p, fmt.Errorf("cannot make pipes: %w", err)
 }
 
 func (p pipes) close() {
@@ -128,7 +130,8 @@ func (j *job) code(p pipes, mapFD int) (*mount.Code, error) {
 	if j.reaper {
 		a.split()
 	}
-	a.launch()
+	a.descriptors()
+	a.exec(j.dir, j.argv, j.env)
 	return a.Code, nil
 }
 
@@ -157,6 +160,10 @@ func (a asm) secondStage(mapFD int) int {
 	a.Begin("make the container's namespaces")
 	if j.ids.asRoot {
 		a.Do(unix.SYS_SETNS, uintptr(mapFD), unix.CLONE_NEWUSER)
+		// Before the namespaces exist: the kernel makes the files of some, such
+		// as a message queue's, as belonging to who made them.
+		a.become(j.ids.inner.UIDs[0].Inside, j.ids.inner.GIDs[0].Inside)
+		a.Begin("make the container's namespaces")
 	} else {
 		flags |= unix.CLONE_NEWUSER
 	}
@@ -235,6 +242,14 @@ func (a asm) settings() {
 	if j.namespaces&unix.CLONE_NEWNET != 0 {
 		a.loopback()
 	}
+	a.limits()
+	if j.noNewPrivileges {
+		a.Do(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	}
+}
+
+// limits are the umask and the resource limits of every program.
+func (a asm) limits() {
 	a.Begin("set limits")
 	a.Do(unix.SYS_UMASK, 0o022)
 	a.Do(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_CORE, mount.Data(a.Code, &unix.Rlimit{}), 0)
@@ -244,9 +259,6 @@ func (a asm) settings() {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, files); err == nil {
 		files.Cur = min(files.Max, 1024)
 		a.Do(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, mount.Data(a.Code, files), 0)
-	}
-	if j.noNewPrivileges {
-		a.Do(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 	}
 }
 
@@ -264,6 +276,7 @@ func (a asm) loopback() {
 // split leaves this process as the reaper; a child goes on.
 func (a asm) split() {
 	a.Begin("start the program")
+	a.hideArguments()
 	fork := int(a.Next())
 	a.Do(mount.DoFork, mount.Data(a.Code, &cloneArgs{exitSignal: uint64(unix.SIGCHLD)})).Save = regChild
 	a.Do(unix.SYS_CLOSE_RANGE, 0, a.up-1, 0)
@@ -272,21 +285,40 @@ func (a asm) split() {
 	a.Instrs[fork].Jump = a.Next()
 }
 
-// launch hands the descriptors on and executes the program.
-func (a asm) launch() {
-	j := a.job
+// hideArguments clears the runner's command line from this process, where a
+// program of the container could read it: it names folders of the host.
+func (a asm) hideArguments() {
+	if len(os.Args) == 0 || os.Args[0] == "" {
+		return
+	}
+	size := len(os.Args[0])
+	for i, arg := range os.Args[1:] {
+		// Only while they lie one behind the other, as the kernel put them.
+		if arg == "" || uintptr(unsafe.Pointer(unsafe.StringData(arg))) != uintptr(unsafe.Pointer(unsafe.StringData(os.Args[i])))+uintptr(len(os.Args[i]))+1 {
+			break
+		}
+		size += 1 + len(arg)
+	}
+	a.Do(unix.SYS_OPENAT, mount.AtCwd(), a.Text("/dev/zero"), unix.O_RDONLY|unix.O_CLOEXEC).Save = regTemp
+	a.Do(unix.SYS_READ, 0, uintptr(unsafe.Pointer(unsafe.StringData(os.Args[0]))), uintptr(size)).From[0] = regTemp
+	a.Do(unix.SYS_CLOSE).From[0] = regTemp
+	a.Do(unix.SYS_PRCTL, unix.PR_SET_NAME, a.Text("osbuild"))
+}
+
+// descriptors starts a session and hands the descriptors on, to 0 and up.
+func (a asm) descriptors() {
 	a.Begin("start a session")
 	a.Do(unix.SYS_SETSID)
 	a.Begin("pass descriptors")
-	for i, f := range j.files {
+	files := a.job.files
+	for i, f := range files {
 		// First out of the way of the numbers they are to get.
 		a.Do(unix.SYS_FCNTL, f.Fd(), unix.F_DUPFD_CLOEXEC, 64).Save = regFile + mount.Reg(i)
 	}
-	for i := range j.files {
+	for i := range files {
 		a.Do(unix.SYS_DUP3, 0, uintptr(i), 0).From[0] = regFile + mount.Reg(i)
 	}
-	a.Do(unix.SYS_CLOSE_RANGE, uintptr(len(j.files)), uintptr(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)
-	a.exec(j.dir, j.argv, j.env)
+	a.Do(unix.SYS_CLOSE_RANGE, uintptr(len(files)), uintptr(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)
 }
 
 // exec goes to the folder, unblocks signals and executes the program.

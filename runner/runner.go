@@ -73,4 +73,7 @@ type Options struct {
 	Stdin, Stdout, Stderr *os.File
 	// Message gets what the user should read, a line a call. Nil drops it.
 	Message func(string)
+	// Ready is called once the services have started or failed, with the
+	// container's name.
+	Ready func(name string)
 }

@@ -42,20 +42,18 @@ func (Sandbox) run(ctx context.Context, b spec.Build, log io.Writer) (_ spec.Exi
 	if len(b.Argv) == 0 {
 		return spec.Exit{}, errors.New("it names no program")
 	}
-	who, ids, err := buildIDs()
+	who, err := buildIdentity()
 	if err != nil {
 		return spec.Exit{}, err
 	}
-	if ids != nil {
-		defer ids.Release()
-	}
+	defer who.close()
 	plan, err := planBuild(b)
 	if err != nil {
 		return spec.Exit{}, err
 	}
-	if ids != nil {
+	if base := who.base(); base != 0 {
 		// The program's id owns the two writable folders while it runs.
-		if err := ownTree(ids.Base, b.StoreDir, b.WorkDir); err != nil {
+		if err := ownTree(base, b.StoreDir, b.WorkDir); err != nil {
 			return spec.Exit{}, err
 		}
 		defer func() { err = errors.Join(err, ownTree(0, b.StoreDir, b.WorkDir)) }()
@@ -70,7 +68,7 @@ func (Sandbox) run(ctx context.Context, b spec.Build, log io.Writer) (_ spec.Exi
 		return spec.Exit{}, err
 	}
 	p, err := start(&job{
-		plan: plan, ids: who, namespaces: buildNamespaces, hostName: "localhost",
+		plan: plan, ids: who.ids, userNS: who.userNS, namespaces: buildNamespaces, hostName: "localhost",
 		files: []*os.File{null, out, out}, argv: b.Argv, env: b.Env, dir: mount.BuildDir,
 		reaper: true, noNewPrivileges: true,
 	})

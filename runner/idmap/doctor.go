@@ -26,8 +26,12 @@ type Finding struct {
 	Remedy string `json:"remedy,omitempty"`
 }
 
-// Doctor examines what containers of u need on this machine.
-func Doctor(u *user.User) []Finding {
+// Doctor examines what the caller's containers need on this machine.
+func Doctor() []Finding {
+	u, err := user.Current()
+	if err != nil {
+		return []Finding{{What: "user", Detail: err.Error(), Remedy: "give the calling user a line in /etc/passwd"}}
+	}
 	out := []Finding{userNamespaces()}
 	if u.Uid == "0" && Initial() {
 		return append(out, Finding{What: "id ranges", OK: true, Detail: "root gives every container a range of its own"})

@@ -1,0 +1,231 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"osbuild/runner/mount"
+	"osbuild/runner/spec"
+)
+
+// Stdio are the three descriptors of a program; nil is /dev/null.
+type Stdio struct{ In, Out, Err *os.File }
+
+// files are the three descriptors; done closes what was opened for them.
+func (s Stdio) files() (_ []*os.File, done func(), err error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	out := []*os.File{s.In, s.Out, s.Err}
+	for i, f := range out {
+		if f == nil {
+			out[i] = null
+		}
+	}
+	return out, func() { null.Close() }, nil
+}
+
+// leaveGrace is how long an entered program may take to end on SIGTERM.
+const leaveGrace = 3 * time.Second
+
+// Exec runs a program in the container, in all its namespaces, and returns how
+// it ended. Its environment is p.Env and nothing else. With tty it gets a
+// terminal of the container's own, connected with stdio; it never gets the
+// caller's terminal to control. When ctx ends, it gets SIGTERM, then SIGKILL.
+func (i Instance) Exec(ctx context.Context, p spec.Process, stdio Stdio, tty bool) (spec.Exit, error) {
+	exit, err := i.exec(ctx, p, stdio, tty)
+	if err != nil {
+		return exit, fmt.Errorf("cannot run a program in container %s: %w", i.Name, err)
+	}
+	return exit, nil
+}
+
+func (i Instance) exec(ctx context.Context, p spec.Process, stdio Stdio, tty bool) (spec.Exit, error) {
+	target, err := i.open()
+	if err != nil {
+		return spec.Exit{}, err
+	}
+	defer unix.Close(target)
+	e := &entrance{target: target, process: p, flags: ownNamespaces(i.PID)}
+	if e.argv, err = findProgram(i.PID, p.Argv, p.Env); err != nil {
+		return spec.Exit{}, err
+	}
+	root, err := openRoot(i.PID)
+	if err != nil {
+		return spec.Exit{}, err
+	}
+	defer root.close()
+	if e.account, err = root.account(p.User, p.Group, p.SupplementaryGroups); err != nil {
+		return spec.Exit{}, err
+	}
+	files, done, err := stdio.files()
+	if err != nil {
+		return spec.Exit{}, err
+	}
+	defer done()
+	e.files = files
+	var term *terminal
+	if tty {
+		if term, err = openTerminal(root); err != nil {
+			return spec.Exit{}, err
+		}
+		defer term.close()
+		e.files = []*os.File{term.slave, term.slave, term.slave}
+		e.tty = true
+	}
+	proc, err := e.start()
+	if err != nil {
+		return spec.Exit{}, err
+	}
+	defer proc.close()
+	if term != nil {
+		stop := term.connect(stdio)
+		defer stop()
+	}
+	select {
+	case <-proc.ended:
+	case <-ctx.Done():
+		_ = proc.signal(unix.SIGTERM)
+		select {
+		case <-proc.ended:
+		case <-time.After(leaveGrace):
+			proc.kill()
+		}
+	}
+	return proc.wait()
+}
+
+// ownNamespaces are the namespaces of a process that differ from ours, which
+// are the ones to be joined: joining one's own is refused.
+func ownNamespaces(pid int) uint64 {
+	var flags uint64
+	for _, ns := range []struct {
+		name string
+		flag uint64
+	}{
+		{"user", unix.CLONE_NEWUSER},
+		{"mnt", unix.CLONE_NEWNS},
+		{"pid", unix.CLONE_NEWPID},
+		{"net", unix.CLONE_NEWNET},
+		{"ipc", unix.CLONE_NEWIPC},
+		{"uts", unix.CLONE_NEWUTS},
+		{"cgroup", unix.CLONE_NEWCGROUP},
+	} {
+		theirs, err1 := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, ns.name))
+		ours, err2 := os.Readlink("/proc/self/ns/" + ns.name)
+		if err1 == nil && err2 == nil && theirs != ours {
+			flags |= ns.flag
+		}
+	}
+	return flags
+}
+
+// entrance is one program that joins a container, as data.
+type entrance struct {
+	target  int // pidfd of the container's PID 1
+	flags   uint64
+	process spec.Process
+	argv    []string
+	account account
+	files   []*os.File
+	tty     bool
+}
+
+// code joins the namespaces, forks, because a PID namespace is entered by
+// children alone, and executes the program.
+func (e *entrance) code(p pipes) (*mount.Code, error) {
+	a := asm{Code: &mount.Code{}, job: &job{files: e.files}, up: p.upW.Fd(), down: p.downR.Fd()}
+	a.Begin("leave the runner")
+	a.Do(unix.SYS_CLOSE, p.upR.Fd())
+	a.Do(unix.SYS_CLOSE, p.downW.Fd())
+	a.Do(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
+	// From inside, /proc/PID of this process would lead to the host's files.
+	a.Do(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
+	a.Begin("join the container's namespaces")
+	a.Do(unix.SYS_SETNS, uintptr(e.target), uintptr(e.flags))
+	fork := int(a.Next())
+	a.Do(mount.DoFork, mount.Data(a.Code, &cloneArgs{flags: unix.CLONE_PARENT})).Save = regChild
+	a.Do(mount.DoReport, recordPID).From[1] = regChild
+	a.Do(unix.SYS_EXIT_GROUP, 0)
+	a.Instrs[fork].Jump = a.Next()
+
+	a.await()
+	if err := a.limitsOf(e.process); err != nil {
+		return nil, err
+	}
+	a.Begin("take the ids of the program")
+	groups := append(slices.Clone(e.account.groups), 0)
+	start := a.Next()
+	a.Do(unix.SYS_SETGROUPS, uintptr(len(groups)-1), mount.Data(a.Code, &groups[0]))
+	a.SkipFrom(start) // refused where root alone is mapped
+	gid, uid := uintptr(e.account.gid), uintptr(e.account.uid)
+	a.Do(unix.SYS_SETRESGID, gid, gid, gid)
+	a.Do(unix.SYS_SETRESUID, uid, uid, uid)
+	a.dieWithRunner()
+	a.descriptors()
+	if e.tty {
+		a.Begin("take the terminal")
+		a.Do(unix.SYS_IOCTL, 0, unix.TIOCSCTTY, 0)
+	}
+	a.exec(e.process.Directory, e.argv, e.process.Env)
+	return a.Code, nil
+}
+
+// limitsOf sets the umask and the resource limits of a process.
+func (a asm) limitsOf(p spec.Process) error {
+	a.limits()
+	if p.Umask != nil {
+		a.Do(unix.SYS_UMASK, uintptr(*p.Umask))
+	}
+	for name, l := range p.Limits {
+		resource, ok := resources[strings.ToLower(name)]
+		if !ok {
+			return fmt.Errorf("unknown limit %q", name)
+		}
+		a.Do(unix.SYS_PRLIMIT64, 0, resource, mount.Data(a.Code, &unix.Rlimit{Cur: uint64(l.Soft), Max: uint64(l.Hard)}), 0)
+	}
+	return nil
+}
+
+// resources are the names of setrlimit(2). An unlimited -1 is the kernel's
+// RLIM_INFINITY when read as unsigned.
+var resources = map[string]uintptr{
+	"as": unix.RLIMIT_AS, "core": unix.RLIMIT_CORE, "cpu": unix.RLIMIT_CPU, "data": unix.RLIMIT_DATA,
+	"fsize": unix.RLIMIT_FSIZE, "locks": unix.RLIMIT_LOCKS, "memlock": unix.RLIMIT_MEMLOCK,
+	"msgqueue": unix.RLIMIT_MSGQUEUE, "nice": unix.RLIMIT_NICE, "nofile": unix.RLIMIT_NOFILE,
+	"nproc": unix.RLIMIT_NPROC, "rss": unix.RLIMIT_RSS, "rtprio": unix.RLIMIT_RTPRIO,
+	"rttime": unix.RLIMIT_RTTIME, "sigpending": unix.RLIMIT_SIGPENDING, "stack": unix.RLIMIT_STACK,
+}
+
+// start makes the process. It is a child of ours, so its status comes unchanged.
+func (e *entrance) start() (*process, error) {
+	return keep(func() (*process, error) {
+		pp, err := newPipes()
+		if err != nil {
+			return nil, err
+		}
+		code, err := e.code(pp)
+		if err != nil {
+			pp.close()
+			return nil, err
+		}
+		first, errno := fork(code, &cloneArgs{flags: cloneClearSighand, exitSignal: uint64(unix.SIGCHLD)}, int(pp.upW.Fd()))
+		runtime.KeepAlive(e)
+		if errno != 0 {
+			pp.close()
+			return nil, fmt.Errorf("cannot fork: %w", errno)
+		}
+		return adopt(pp, code, first, func() error { return nil })
+	})
+}

@@ -1,0 +1,92 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"osbuild/runner/mount"
+	"osbuild/runner/spec"
+)
+
+// namespaceNames are the words of spec.Program.Namespaces.
+var namespaceNames = map[string]uint64{
+	"pid": unix.CLONE_NEWPID, "net": unix.CLONE_NEWNET, "ipc": unix.CLONE_NEWIPC,
+	"uts": unix.CLONE_NEWUTS, "cgroup": unix.CLONE_NEWCGROUP,
+}
+
+// Eval runs one program over its closure, as root of a container that has one
+// id, and returns how it ended. When ctx ends, it is killed, with a PID
+// namespace all that it started too.
+func Eval(ctx context.Context, p spec.Program, stdio Stdio) (spec.Exit, error) {
+	exit, err := eval(ctx, p, stdio)
+	if err != nil {
+		return exit, fmt.Errorf("cannot evaluate: %w", err)
+	}
+	return exit, nil
+}
+
+func eval(ctx context.Context, p spec.Program, stdio Stdio) (spec.Exit, error) {
+	if len(p.Argv) == 0 {
+		return spec.Exit{}, errors.New("no program is named")
+	}
+	var namespaces uint64
+	for _, name := range p.Namespaces {
+		flag, ok := namespaceNames[name]
+		if !ok && name != "user" && name != "mnt" {
+			return spec.Exit{}, fmt.Errorf("unknown namespace %q: choose of pid, net, ipc, uts and cgroup", name)
+		}
+		namespaces |= flag
+	}
+	who, err := containerIdentity(1, 0, true)
+	if err != nil {
+		return spec.Exit{}, err
+	}
+	defer who.close()
+	plan, err := planProgram(p, who)
+	if err != nil {
+		return spec.Exit{}, err
+	}
+	files, done, err := stdio.files()
+	if err != nil {
+		return spec.Exit{}, err
+	}
+	defer done()
+	proc, err := start(&job{
+		plan: plan, ids: who.ids, userNS: who.userNS, namespaces: namespaces, hostName: "localhost",
+		files: files, argv: p.Argv, env: p.Env, dir: p.Directory,
+		reaper: slices.Contains(p.Namespaces, "pid"), noNewPrivileges: true,
+	})
+	if err != nil {
+		return spec.Exit{}, err
+	}
+	defer proc.close()
+	return proc.waitOrKill(ctx)
+}
+
+func planProgram(p spec.Program, who *identity) (mount.Plan, error) {
+	in := mount.Program{Proc: slices.Contains(p.Namespaces, "pid")}
+	var err error
+	if in.Items, err = inspectItems(p.Items); err != nil {
+		return mount.Plan{}, err
+	}
+	if in.User, err = inspectMappings(p.Mappings); err != nil {
+		return mount.Plan{}, err
+	}
+	if who.asRoot {
+		in.IDMap = len(in.Items) > 0 && canIDMap(in.Items[0].Physical, who.userNS)
+		for i := range in.User {
+			in.User[i].Flags.IDMap = canIDMap(in.User[i].Source, who.userNS)
+		}
+	}
+	if in.Anchor, err = anchor(sourcesOf(in.Items, in.User)); err != nil {
+		return mount.Plan{}, err
+	}
+	return mount.ForProgram(in)
+}

@@ -1,0 +1,294 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"osbuild/runner/spec"
+)
+
+// defaultWait is how long a command waits for the services.
+const defaultWait = 30 * time.Second
+
+// Run boots a system and returns when its container has ended. An interrupt, a
+// hang-up or the end of ctx powers the container off in order; a second signal
+// kills it. The container never outlives this process.
+func Run(ctx context.Context, o Options) (spec.Exit, error) {
+	began := time.Now()
+	if o.Message == nil {
+		o.Message = func(string) {}
+	}
+	if o.StateRoot == "" {
+		o.StateRoot = DefaultStateRoot()
+	}
+	if o.Wait == 0 {
+		o.Wait = defaultWait
+	}
+	p, err := prepare(o, false)
+	if err != nil {
+		return spec.Exit{}, err
+	}
+	defer p.close()
+	for _, w := range p.warnings {
+		o.Message("warning: " + w)
+	}
+	entry, err := claimNew(filepath.Join(o.StateRoot, "containers"), o.Name, o.Container.HostName)
+	if err != nil {
+		return spec.Exit{}, fmt.Errorf("cannot start the container: %w", err)
+	}
+	c := &container{o: o, prepared: p, entry: entry, began: began}
+	exit, err := c.run(ctx)
+	if errors.Is(err, ErrBoot) {
+		// What it printed is worth more than a clean registry.
+		entry.lock.Close()
+		return exit, fmt.Errorf("%w\nits console: %s", err, filepath.Join(entry.dir, consoleFile))
+	}
+	return exit, errors.Join(err, entry.remove())
+}
+
+// container is one container during its life.
+type container struct {
+	o Options
+	*prepared
+	entry   *claimed
+	process *process
+	control *control
+	// console is where PID 1 and the services print.
+	console *os.File
+	// off is closed when the power-off has been ordered.
+	off   chan struct{}
+	order sync.Once
+	// began is when the runner was asked to start it.
+	began time.Time
+}
+
+// run starts the container, sees to its command and waits for its end.
+func (c *container) run(ctx context.Context) (spec.Exit, error) {
+	if err := c.start(); err != nil {
+		return spec.Exit{}, err
+	}
+	defer c.process.close()
+	defer c.process.kill()
+	defer c.control.close()
+	if err := c.announce(); err != nil {
+		return spec.Exit{}, err
+	}
+	if c.o.PIDFile != "" {
+		defer os.Remove(c.o.PIDFile)
+	}
+	c.off = make(chan struct{})
+	relayed := make(chan struct{})
+	go func() {
+		defer close(relayed)
+		c.relay(ctx)
+	}()
+	exit, err := c.live(ctx)
+	<-relayed
+	return exit, err
+}
+
+// start makes the process that becomes PID 1.
+func (c *container) start() error {
+	console, err := os.OpenFile(filepath.Join(c.entry.dir, consoleFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("cannot start the container: %w", err)
+	}
+	defer console.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("cannot start the container: %w", err)
+	}
+	defer null.Close()
+	files := []*os.File{c.o.Stdin, c.o.Stdout, c.o.Stderr}
+	for i, f := range files {
+		if f == nil {
+			files[i] = null
+		}
+	}
+	ctl, theirs, err := newControl()
+	if err != nil {
+		return err
+	}
+	defer theirs.Close()
+	files = append(files, theirs, console) // spec.ControlFD, spec.ConsoleFD
+	c.process, err = start(&job{
+		plan: c.plan, ids: c.who.ids, userNS: c.who.userNS, namespaces: c.namespaces,
+		hostName: c.o.Container.HostName, files: files, argv: c.argv, env: c.env, dir: "/",
+	})
+	if err != nil {
+		ctl.close()
+		return err
+	}
+	c.control = ctl
+	<-c.process.settled
+	if c.process.failure != nil {
+		c.process.kill()
+		c.process.close()
+		ctl.close()
+		return c.process.failure
+	}
+	return nil
+}
+
+// announce registers the container and tells how to get into it.
+func (c *container) announce() error {
+	pid := c.process.pid
+	name := c.entry.name
+	err := c.entry.describe(Instance{
+		Name: name, PID: pid, Runner: os.Getpid(), PIDStart: startTime(pid), RunnerStart: startTime(os.Getpid()),
+		BootID: bootID(), System: c.o.System, Started: time.Now(), FirstID: c.who.base(), IDs: c.count,
+	})
+	if err != nil {
+		return fmt.Errorf("cannot register the container: %w", err)
+	}
+	if c.o.PIDFile != "" {
+		if err := writeFile(c.o.PIDFile, fmt.Appendf(nil, "%d\n", pid), 0o644); err != nil {
+			return err
+		}
+	}
+	c.o.Message(fmt.Sprintf("container %s is running as PID %d", name, pid))
+	c.o.Message(fmt.Sprintf("run 'osbuild exec %s /bin/sh' or 'nsenter %s -t %d /bin/sh' to get a shell in it", name, namespaceFlags(c.namespaces), pid))
+	return nil
+}
+
+// relay turns signals and the end of ctx into a power-off, until the container
+// has ended.
+func (c *container) relay(ctx context.Context) {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	defer signal.Stop(signals)
+	done := ctx.Done()
+	count := 0
+	for {
+		select {
+		case <-c.process.ended:
+			return
+		case <-done:
+			// A signal often ends ctx as well; that is the same wish.
+			done = nil
+			c.powerOff()
+		case <-signals:
+			if count++; count > 1 {
+				_ = c.process.signal(unix.SIGKILL)
+				continue
+			}
+			c.o.Message("powering off; once more to kill")
+			c.powerOff()
+		}
+	}
+}
+
+// powerOff orders the end, once. Where PID 1 does not listen, it gets SIGTERM.
+func (c *container) powerOff() {
+	c.order.Do(func() {
+		close(c.off)
+		go func() {
+			_, err := c.control.ask(context.Background(), spec.Request{Op: spec.OpPowerOff})
+			if err != nil && !errors.Is(err, errGone) {
+				_ = c.process.signal(unix.SIGTERM)
+			}
+		}()
+	})
+}
+
+// live is what happens between the boot and the end.
+func (c *container) live(ctx context.Context) (spec.Exit, error) {
+	if len(c.o.Command) == 0 {
+		settled := make(chan struct{})
+		go func() {
+			defer close(settled)
+			if _, err := c.settle(ctx); err != nil && !errors.Is(err, errGone) && ctx.Err() == nil {
+				c.o.Message("warning: " + err.Error())
+			}
+		}()
+		exit, err := c.process.wait()
+		c.control.close()
+		<-settled
+		return exit, err
+	}
+	reply, err := c.command(ctx)
+	interrupted := ctx.Err() != nil
+	select {
+	case <-c.off:
+		interrupted = true
+	default:
+	}
+	switch {
+	case err == nil && reply.Exit == nil:
+		err = errors.New("cannot tell how the command ended: PID 1 did not say")
+	case err != nil && interrupted:
+		// The user did not wait for the command; that is no failure of ours.
+		err, reply.Exit = nil, &spec.Exit{Signal: int(unix.SIGINT)}
+	case errors.Is(err, errGone):
+		exit, werr := c.process.wait()
+		if werr == nil {
+			werr = fmt.Errorf("%w: PID 1 ended with status %d before the command did", ErrBoot, exit.Status())
+		}
+		return exit, werr
+	}
+	// Also after an error: the services get their ordered stop.
+	c.powerOff()
+	if _, werr := c.process.wait(); werr != nil || err != nil {
+		return spec.Exit{}, errors.Join(err, werr)
+	}
+	return *reply.Exit, nil
+}
+
+// settle waits until the services have started or failed, and says which
+// failed.
+func (c *container) settle(ctx context.Context) (spec.Reply, error) {
+	reply, err := c.control.ask(ctx, spec.Request{Op: spec.OpWait, TimeoutMS: int(c.o.Wait.Milliseconds())})
+	if err != nil {
+		return reply, err
+	}
+	for _, s := range reply.Activation {
+		verb := "failed"
+		if s.Skipped {
+			verb = "was skipped"
+		}
+		c.o.Message(fmt.Sprintf("warning: activation step %s/%s %s: %s", s.Phase, s.Name, verb, s.Reason))
+	}
+	up := 0
+	for _, s := range reply.Services {
+		switch {
+		case s.State == spec.StateFailed:
+			c.o.Message(fmt.Sprintf("warning: service %s failed: %s", s.Name, s.Reason))
+		case reply.TimedOut && s.AutoStart && (s.State == spec.StateStarting || s.State == spec.StateStopped):
+			c.o.Message(fmt.Sprintf("warning: service %s is %s after %s", s.Name, s.State, c.o.Wait))
+		case s.State == spec.StateRunning || s.State == spec.StateDone:
+			up++
+		}
+	}
+	c.o.Message(fmt.Sprintf("ready after %.1f ms: %d services", float64(time.Since(c.began).Microseconds())/1000, up))
+	if c.o.Ready != nil {
+		c.o.Ready(c.entry.name)
+	}
+	return reply, nil
+}
+
+// command waits for the services and runs the command in the container.
+func (c *container) command(ctx context.Context) (spec.Reply, error) {
+	if reply, err := c.settle(ctx); err != nil {
+		return reply, err
+	}
+	argv, err := findProgram(c.process.pid, c.o.Command, c.env)
+	if err != nil {
+		return spec.Reply{}, err
+	}
+	env := c.env
+	if t := os.Getenv("TERM"); t != "" {
+		env = append([]string{"TERM=" + t}, env...)
+	}
+	return c.control.ask(ctx, spec.Request{Op: spec.OpRun, Process: &spec.Process{Argv: argv, Env: env, Directory: "/root"}})
+}
