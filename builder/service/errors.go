@@ -34,7 +34,7 @@ type Error struct {
 	Kind error
 	// Pos is the place in the declaration that it is about, if known.
 	Pos derivation.Position
-	// Msg says what cannot be done and why.
+	// Msg says what cannot be done and why; empty when Cause says it all.
 	Msg string
 	// Cause is what went wrong below, or nil.
 	Cause error
@@ -49,7 +49,9 @@ func (e *Error) Error() string {
 	}
 	b.WriteString(e.Msg)
 	if e.Cause != nil {
-		b.WriteString(": ")
+		if e.Msg != "" {
+			b.WriteString(": ")
+		}
 		b.WriteString(e.Cause.Error())
 	}
 	return b.String()
@@ -69,6 +71,21 @@ func failf(kind error, pos derivation.Position, format string, args ...any) erro
 
 func wrapf(kind error, pos derivation.Position, cause error, format string, args ...any) error {
 	return &Error{Kind: kind, Pos: pos, Msg: fmt.Sprintf(format, args...), Cause: cause}
+}
+
+// At puts the place of a record in front of an error about it, when the place
+// is known.
+func At(pos derivation.Position, err error) error {
+	if err == nil || pos == (derivation.Position{}) {
+		return err
+	}
+	return &Error{Kind: ErrContribution, Pos: pos, Cause: err}
+}
+
+// placed says whether an error tells the place it is about by itself.
+func placed(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Pos != (derivation.Position{})
 }
 
 // declared is " (declared at FILE:L:C)", or nothing for an unknown place.

@@ -98,6 +98,9 @@ func (f *Folding) extend(s *Service, value any, contributions []any) (any, error
 		}
 	}
 	extended, err := s.Type.Extend(f.env, value, composed)
+	if placed(err) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, wrapf(ErrContribution, s.Pos, err, "cannot extend %q", s.Type.Name)
 	}
@@ -154,6 +157,9 @@ func admits(elements []reflect.Type, v any) bool {
 }
 
 func elementNames(elements []reflect.Type) string {
+	if len(elements) == 0 {
+		return "nothing"
+	}
 	names := make([]string, len(elements))
 	for i, e := range elements {
 		names[i] = DescribeType(e)

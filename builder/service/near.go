@@ -6,7 +6,7 @@ package service
 // Near is the candidate that name is most likely a misspelling of, or "" when
 // none is near enough. Among equals the first candidate wins.
 func Near(name string, candidates []string) string {
-	best, bestDistance := "", 1+max(1, len([]rune(name))/3)
+	best, bestDistance := "", 1+max(1, len([]rune(name))/4)
 	for _, c := range candidates {
 		if c == name {
 			continue

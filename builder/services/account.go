@@ -158,7 +158,7 @@ func (a *Accounts) check() error {
 	var known []string
 	for _, g := range a.Groups {
 		if first, twice := names[g.Name]; twice {
-			return at(g.Pos, fmt.Errorf("cannot declare group %q twice%s", g.Name, madeAt(first.Pos)))
+			return service.At(g.Pos, fmt.Errorf("cannot declare group %q twice%s", g.Name, madeAt(first.Pos)))
 		}
 		names[g.Name] = g
 		known = append(known, g.Name)
@@ -166,28 +166,28 @@ func (a *Accounts) check() error {
 			continue
 		}
 		if first, twice := ids[*g.ID]; twice {
-			return at(g.Pos, fmt.Errorf("cannot give group %q the id %d: group %q has it%s", g.Name, *g.ID, first.Name, madeAt(first.Pos)))
+			return service.At(g.Pos, fmt.Errorf("cannot give group %q the id %d: group %q has it%s", g.Name, *g.ID, first.Name, madeAt(first.Pos)))
 		}
 		ids[*g.ID] = g
 	}
 	users, uids := map[string]*UserAccount{}, map[int]*UserAccount{}
 	for _, u := range a.Users {
 		if first, twice := users[u.Name]; twice {
-			return at(u.Pos, fmt.Errorf("cannot declare user %q twice%s", u.Name, madeAt(first.Pos)))
+			return service.At(u.Pos, fmt.Errorf("cannot declare user %q twice%s", u.Name, madeAt(first.Pos)))
 		}
 		users[u.Name] = u
 		if u.UID != nil {
 			if first, twice := uids[*u.UID]; twice {
-				return at(u.Pos, fmt.Errorf("cannot give user %q the id %d: user %q has it%s", u.Name, *u.UID, first.Name, madeAt(first.Pos)))
+				return service.At(u.Pos, fmt.Errorf("cannot give user %q the id %d: user %q has it%s", u.Name, *u.UID, first.Name, madeAt(first.Pos)))
 			}
 			uids[*u.UID] = u
 		}
 		if _, err := strconv.Atoi(u.Group); err != nil && names[u.Group] == nil {
-			return at(u.Pos, fmt.Errorf("cannot declare user %q: its primary group %q is not declared%s", u.Name, u.Group, service.Meant(u.Group, known)))
+			return service.At(u.Pos, fmt.Errorf("cannot declare user %q: its primary group %q is not declared%s", u.Name, u.Group, service.Meant(u.Group, known)))
 		}
 		for _, g := range u.SupplementaryGroups {
 			if _, err := strconv.Atoi(g); err != nil && names[g] == nil {
-				return at(u.Pos, fmt.Errorf("cannot declare user %q: its supplementary group %q is not declared%s", u.Name, g, service.Meant(g, known)))
+				return service.At(u.Pos, fmt.Errorf("cannot declare user %q: its supplementary group %q is not declared%s", u.Name, g, service.Meant(g, known)))
 			}
 		}
 	}

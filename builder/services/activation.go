@@ -131,7 +131,7 @@ func ActivationPlan(value any) (spec.ActivationPlan, error) {
 				made[v.Path] = v
 				dirs = append(dirs, v.spec())
 			} else if first.spec() != v.spec() {
-				return plan, at(v.Pos, fmt.Errorf("cannot make %s in two ways: mode %#o of %s, and mode %#o of %s%s",
+				return plan, service.At(v.Pos, fmt.Errorf("cannot make %s in two ways: mode %#o of %s, and mode %#o of %s%s",
 					v.Path, v.Mode, owners(v), first.Mode, owners(first), madeAt(first.Pos)))
 			}
 		default:
@@ -214,7 +214,7 @@ func extendSpecialFiles(env *service.Env, value, contributions any) (any, error)
 	seen := map[string]*SpecialFile{}
 	for _, f := range v.([]*SpecialFile) {
 		if first, twice := seen[f.Path]; twice {
-			return nil, at(f.Pos, fmt.Errorf("cannot make the special file %s twice%s", f.Path, madeAt(first.Pos)))
+			return nil, service.At(f.Pos, fmt.Errorf("cannot make the special file %s twice%s", f.Path, madeAt(first.Pos)))
 		}
 		seen[f.Path] = f
 	}
@@ -258,7 +258,7 @@ func extendPrivileged(env *service.Env, value, contributions any) (any, error) {
 	for _, p := range v.([]*PrivilegedProgram) {
 		name := p.Program[strings.LastIndex(p.Program, "/")+1:]
 		if first, twice := seen[name]; twice {
-			return nil, at(p.Pos, fmt.Errorf("cannot make two privileged programs called %q: %s and %s%s", name, first.Program, p.Program, madeAt(first.Pos)))
+			return nil, service.At(p.Pos, fmt.Errorf("cannot make two privileged programs called %q: %s and %s%s", name, first.Program, p.Program, madeAt(first.Pos)))
 		}
 		seen[name] = p
 	}

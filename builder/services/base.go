@@ -15,7 +15,7 @@ var baseSource string
 // BaseServices are the services that a system has besides the essential ones
 // when its declaration names no others.
 func BaseServices() []*service.Service {
-	return []*service.Service{{Type: Loopback}, {Type: DummyNetworking}, {Type: Udev}, {Type: DBus}, {Type: Elogind}}
+	return []*service.Service{{Type: Loopback}, {Type: DummyNetworking}, {Type: Udev}}
 }
 
 func baseModule() Module {

@@ -96,7 +96,7 @@ func (f *FileSystem) Spec() (spec.Mount, error) {
 	case f.bind():
 		m.Kind, m.Source = spec.MountBind, f.Device
 	case m.Kind == "":
-		return spec.Mount{}, at(f.Pos, fmt.Errorf("cannot mount %s of type %q: %w", f.MountPoint, f.Type, ErrNotMountable))
+		return spec.Mount{}, service.At(f.Pos, fmt.Errorf("cannot mount %s of type %q: %w", f.MountPoint, f.Type, ErrNotMountable))
 	}
 	return m, nil
 }
@@ -114,14 +114,15 @@ func (m *FileSystemMapping) Validate() error {
 	if err := cleanAbsolute("source", m.Source); err != nil {
 		return err
 	}
-	if m.Target == "" {
-		return nil
+	target := m.Target
+	if target == "" {
+		target = m.Source
 	}
-	if err := cleanAbsolute("target", m.Target); err != nil {
+	if err := cleanAbsolute("target", target); err != nil {
 		return err
 	}
-	if within(spec.StoreDir, m.Target) || within(m.Target, spec.StoreDir) {
-		return fmt.Errorf("field target: %q would cover the store", m.Target)
+	if within(spec.StoreDir, target) || within(target, spec.StoreDir) {
+		return fmt.Errorf("field target: %q would cover the store", target)
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func extendFileSystems(env *service.Env, value, contributions any) (any, error) 
 			seen[f.MountPoint] = f
 			out = append(out, f)
 		case first != f:
-			return nil, at(f.Pos, fmt.Errorf("cannot mount two file systems at %s%s", f.MountPoint, madeAt(first.Pos)))
+			return nil, service.At(f.Pos, fmt.Errorf("cannot mount two file systems at %s%s", f.MountPoint, madeAt(first.Pos)))
 		}
 	}
 	return out, nil

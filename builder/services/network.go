@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"strings"
 
 	"osbuild/builder/derivation"
@@ -26,12 +27,19 @@ func point(documentation string, provision ...string) *ShepherdService {
 func provider(name, description, produces string, make func() []*ShepherdService) *service.Type {
 	return &service.Type{
 		Name: name, Description: description, Check: noValue, HasDefault: true,
-		ValueDoc: "none", ProducesDoc: produces,
+		Elements: []reflect.Type{}, Extend: pulledIn,
+		ValueDoc: "none", ContributionDoc: nothing, ProducesDoc: produces,
 		Extensions: []service.Extension{
 			{Target: ShepherdRoot, Compute: func(*service.Env, any) ([]any, error) { return many(make()) }},
 		},
 	}
 }
+
+// nothing is what may be contributed to a type that is only pulled in.
+const nothing = "nothing; an extension makes sure that the service is there"
+
+// pulledIn is the Extend of types that others extend for their presence alone.
+func pulledIn(_ *service.Env, value, _ any) (any, error) { return value, nil }
 
 // Loopback stands for the loopback device, which the runner of a container
 // brings up before PID 1 runs.

@@ -65,7 +65,7 @@ func extendPAM(_ *service.Env, value, contributions any) (any, error) {
 	seen := map[string]*PAMService{}
 	for i, s := range all {
 		if first, twice := seen[s.Name]; twice {
-			return nil, at(s.Pos, fmt.Errorf("cannot declare PAM service %q twice%s", s.Name, madeAt(first.Pos)))
+			return nil, service.At(s.Pos, fmt.Errorf("cannot declare PAM service %q twice%s", s.Name, madeAt(first.Pos)))
 		}
 		seen[s.Name] = s
 		for _, e := range extensions {

@@ -87,11 +87,11 @@ func (e *PAMExtension) apply(s *PAMService) (*PAMService, error) {
 		}
 		changed, ok := v.(*PAMService)
 		if !ok {
-			return nil, at(e.Pos, fmt.Errorf("cannot use %s that transform made of PAM service %q: a pam_service is needed", service.Describe(v), s.Name))
+			return nil, service.At(e.Pos, fmt.Errorf("cannot use %s that transform made of PAM service %q: a pam_service is needed", service.Describe(v), s.Name))
 		}
 		return changed, nil
 	}
-	return nil, at(e.Pos, e.Validate())
+	return nil, service.At(e.Pos, e.Validate())
 }
 
 // PAMLimitsEntry is a line of limits.conf.

@@ -35,7 +35,7 @@ func extendSystem(env *service.Env, value, contributions any) (any, error) {
 	seen := map[string]*SystemEntry{}
 	for _, e := range v.([]*SystemEntry) {
 		if first, twice := seen[e.Name]; twice {
-			return nil, at(e.Pos, fmt.Errorf("cannot put %q into the system twice%s", e.Name, madeAt(first.Pos)))
+			return nil, service.At(e.Pos, fmt.Errorf("cannot put %q into the system twice%s", e.Name, madeAt(first.Pos)))
 		}
 		seen[e.Name] = e
 	}

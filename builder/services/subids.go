@@ -6,6 +6,7 @@ package services
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"osbuild/builder/derivation"
 	"osbuild/builder/service"
@@ -94,11 +95,14 @@ var Subids = &service.Type{
 	},
 }
 
+// subidBounds are the bounds within which a declared range must lie. On a
+// machine it may lie where a container's would, so that one declaration serves
+// both; ranges without a start are then placed from there as well.
 func subidBounds(container bool) (low, high int) {
 	if container {
 		return minSubidContainer, maxSubidContainer
 	}
-	return minSubid, maxSubid
+	return minSubidContainer, maxSubid
 }
 
 // checkSubids finds ranges that can never be placed.
@@ -114,23 +118,23 @@ func (a *Accounts) checkSubids(users map[string]*UserAccount) error {
 	for _, list := range [][]*SubidRange{a.subids.Subuids, a.subids.Subgids} {
 		for i, r := range list {
 			if users[r.Name] == nil {
-				return at(r.Pos, fmt.Errorf("cannot give subordinate ids to %q: there is no such user%s", r.Name, service.Meant(r.Name, known)))
+				return service.At(r.Pos, fmt.Errorf("cannot give subordinate ids to %q: there is no such user%s", r.Name, service.Meant(r.Name, known)))
 			}
 			for _, other := range list[:i] {
 				if other != r && other.Name == r.Name {
-					return at(r.Pos, fmt.Errorf("cannot give %q two ranges of subordinate ids%s", r.Name, madeAt(other.Pos)))
+					return service.At(r.Pos, fmt.Errorf("cannot give %q two ranges of subordinate ids%s", r.Name, madeAt(other.Pos)))
 				}
 			}
 			if r.Start == nil {
 				continue
 			}
 			if *r.Start < low || *r.Start+r.Count > high {
-				return at(r.Pos, fmt.Errorf("cannot give %q the subordinate ids %d to %d: %w, which has %d to %d",
+				return service.At(r.Pos, fmt.Errorf("cannot give %q the subordinate ids %d to %d: %w, which has %d to %d",
 					r.Name, *r.Start, *r.Start+r.Count-1, ErrSubidRange, low, high-1))
 			}
 			for _, other := range list[:i] {
 				if other != r && other.Start != nil && *r.Start < *other.Start+other.Count && *other.Start < *r.Start+r.Count {
-					return at(r.Pos, fmt.Errorf("cannot give %q the subordinate ids %d to %d: %q has %d to %d%s", r.Name,
+					return service.At(r.Pos, fmt.Errorf("cannot give %q the subordinate ids %d to %d: %q has %d to %d%s", r.Name,
 						*r.Start, *r.Start+r.Count-1, other.Name, *other.Start, *other.Start+other.Count-1, madeAt(other.Pos)))
 				}
 			}
@@ -144,6 +148,14 @@ var ErrSubidRange = errors.New("they do not fit into the system")
 
 func (c *SubidsConfiguration) lower(container bool) *spec.Subids {
 	low, high := subidBounds(container)
+	if !container {
+		low = minSubid
+		for _, r := range slices.Concat(c.Subuids, c.Subgids) {
+			if r.Start != nil {
+				low = min(low, *r.Start)
+			}
+		}
+	}
 	return &spec.Subids{AddRoot: c.AddRoot, Min: low, Max: high, UIDs: lowerRanges(c.Subuids), GIDs: lowerRanges(c.Subgids)}
 }
 

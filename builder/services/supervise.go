@@ -102,7 +102,7 @@ func checkShepherd(list []*ShepherdService) error {
 	for _, s := range list {
 		for _, p := range s.Provision {
 			if first, twice := provider[p]; twice {
-				return at(s.Pos, fmt.Errorf("cannot provide service %q twice: %w%s; keep one of the two", p, ErrProvidedTwice, by(first)))
+				return service.At(s.Pos, fmt.Errorf("cannot provide service %q twice: %w%s; keep one of the two", p, ErrProvidedTwice, by(first)))
 			}
 			provider[p] = s
 			known = append(known, p)
@@ -111,7 +111,7 @@ func checkShepherd(list []*ShepherdService) error {
 	for _, s := range list {
 		for _, r := range s.Requirement {
 			if provider[r] == nil {
-				return at(s.Pos, fmt.Errorf("cannot start service %q: it requires %q, and %w%s", s.name(), r, ErrNotProvided, service.Meant(r, known)))
+				return service.At(s.Pos, fmt.Errorf("cannot start service %q: it requires %q, and %w%s", s.name(), r, ErrNotProvided, service.Meant(r, known)))
 			}
 		}
 	}
@@ -144,7 +144,7 @@ func checkRequirements(list []*ShepherdService, provider map[string]*ShepherdSer
 			for _, p := range append(path[start:], s) {
 				names = append(names, fmt.Sprintf("%q", p.name()))
 			}
-			return at(s.Pos, fmt.Errorf("cannot order services: %w: %s", ErrRequirementCycle, strings.Join(names, " requires ")))
+			return service.At(s.Pos, fmt.Errorf("cannot order services: %w: %s", ErrRequirementCycle, strings.Join(names, " requires ")))
 		}
 		state[s] = open
 		path = append(path, s)
@@ -248,7 +248,7 @@ func skeletonTree(env *service.Env, files []*SkeletonFile) (string, error) {
 	tree := map[string]string{}
 	for _, f := range files {
 		if _, twice := tree[f.Name]; twice {
-			return "", at(f.Pos, fmt.Errorf("cannot put %q into new homes twice", f.Name))
+			return "", service.At(f.Pos, fmt.Errorf("cannot put %q into new homes twice", f.Name))
 		}
 		tree[f.Name] = f.File
 	}

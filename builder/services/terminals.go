@@ -5,6 +5,7 @@ package services
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
 	"osbuild/builder/derivation"
@@ -179,7 +180,8 @@ var (
 	})
 	Elogind = &service.Type{
 		Name: "elogind", Description: "A stand-in for the login manager, and the control groups that it would mount.",
-		Check: noValue, HasDefault: true, ValueDoc: "none",
+		Elements: []reflect.Type{}, Extend: pulledIn,
+		Check: noValue, HasDefault: true, ValueDoc: "none", ContributionDoc: nothing,
 		ProducesDoc: "the services elogind and file-system-/sys/fs/cgroup",
 		Extensions: []service.Extension{
 			{Target: ShepherdRoot, Compute: func(*service.Env, any) ([]any, error) {

@@ -55,14 +55,6 @@ func fileLike(field, p string) error {
 	return nil
 }
 
-// at puts a record's place in front of an error about it.
-func at(pos derivation.Position, err error) error {
-	if err == nil || pos == (derivation.Position{}) {
-		return err
-	}
-	return fmt.Errorf("%s: %w", pos, err)
-}
-
 // madeAt is " (FILE:L:C)", or nothing for an unknown place.
 func madeAt(pos derivation.Position) string {
 	if pos == (derivation.Position{}) {

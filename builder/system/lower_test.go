@@ -139,6 +139,8 @@ func hello(t *testing.T, env *service.Env) *OperatingSystem {
 			simple(services.SessionEnvironment, 83, &services.EnvironmentVariable{Name: "EDITOR", Value: "ed"}),
 			simple(services.Cleanup, 84, &services.Directory{Path: "/var/cache/hello", Mode: 0o755}),
 			simple(services.ContainerRequirements, 85, "nested"),
+			{Type: services.DBus},
+			{Type: services.Elogind},
 		},
 		services.BaseServices()...)
 	return o
@@ -172,7 +174,9 @@ func machine(t *testing.T, env *service.Env) *OperatingSystem {
 		return s
 	}
 	o.Services = []*service.Service{
-		{Type: services.Udev}, {Type: services.DBus}, {Type: services.Loopback},
+		{Type: services.Udev},
+		{Type: services.DBus},
+		{Type: services.Loopback},
 		given(services.ConsoleFont, &services.ConsoleFontConfiguration{Program: program, TTY: "tty1", Font: "big"}),
 		given(services.Mingetty, &services.MingettyConfiguration{Program: program, TTY: "tty1"}),
 		given(services.Mingetty, &services.MingettyConfiguration{Program: program, TTY: "tty2"}),
