@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -119,18 +120,36 @@ func (f *Flags) Options(command []string) (runner.Options, error) {
 	return o, nil
 }
 
-// ReadContainer reads container.json of a system item that lies at dir.
-func ReadContainer(dir string) (spec.Container, error) {
-	var c spec.Container
-	text, err := os.ReadFile(filepath.Join(dir, "container.json"))
-	if err != nil {
-		return c, fmt.Errorf("cannot boot %s: it is not a system: %w", dir, err)
+// ReadContainer reads container.json of a system item. storeDir is where the
+// store lies physically: links in items name logical paths, so each one that
+// leads into the store is followed by hand.
+func ReadContainer(storeDir, system string) (spec.Container, error) {
+	fail := func(err error) (spec.Container, error) {
+		return spec.Container{}, fmt.Errorf("cannot boot %s: %w", system, err)
 	}
+	path := filepath.Join(storeDir, filepath.Base(system), "container.json")
+	if target, err := os.Readlink(path); err == nil {
+		if rest, ok := strings.CutPrefix(target, spec.StoreDir+"/"); ok {
+			path = filepath.Join(storeDir, rest)
+		}
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fail(errors.New("it has no container.json, so it is not a system"))
+	} else if err != nil {
+		return fail(err)
+	}
+	var c spec.Container
 	if err := json.Unmarshal(text, &c); err != nil {
-		return c, fmt.Errorf("cannot boot %s: container.json: %w", dir, err)
+		return fail(fmt.Errorf("container.json: %w", err))
 	}
 	if c.Version != spec.Version {
-		return c, fmt.Errorf("cannot boot %s: container.json has version %d, this osbuild knows %d; build the system again", dir, c.Version, spec.Version)
+		return fail(fmt.Errorf("container.json has version %d, and this osbuild knows %d; build the system again", c.Version, spec.Version))
 	}
 	return c, nil
+}
+
+// Item is a store item that lies in storeDir.
+func Item(storeDir, logical string) spec.Item {
+	return spec.Item{Logical: logical, Physical: filepath.Join(storeDir, filepath.Base(logical))}
 }

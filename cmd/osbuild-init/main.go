@@ -39,6 +39,7 @@ func commands() []command {
 		{"init", "BOOT-PLAN", "be PID 1 of a system", runInit},
 		{"activate", "[--boot] [--root DIR] PLAN", "carry out an activation plan", runActivate},
 		{"herd", "ACTION [SERVICE]", "look at and steer services", runHerd},
+		{"run", "OPTION…", "boot a system (run-container scripts do)", runRun},
 		{"become", "", "", func(args []string) (int, error) {
 			return supervise.ExecMain(args, os.Environ(), os.Stderr), nil
 		}},

@@ -92,14 +92,17 @@ func (a *app) program(ctx context.Context, target string) (string, store.Path, e
 		if err != nil {
 			return "", "", err
 		}
-		item, err := a.existingItem(s, target)
+		item, inside, err := a.existingItem(s, target)
+		if inside != "" {
+			inside = "/" + inside
+		}
 		if err == nil {
 			err = lease.Add(item)
 		}
 		if err != nil {
 			return "", "", err
 		}
-		return a.programIn(target, item, "")
+		return a.programIn(target, item, inside)
 	}
 	e, err := a.evaluate(ctx, file)
 	if err != nil {

@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -50,6 +49,18 @@ func runContainer(ctx context.Context, a *app, f *launch.Flags, args []string) e
 	if err != nil {
 		return err
 	}
+	if f.Detach() {
+		name, status, err := launch.Detach(os.Args[1:], a.stderr)
+		if err != nil || status != 0 {
+			return exitError{code: max(status, 1), err: err}
+		}
+		fmt.Fprintln(a.stdout, name)
+		return nil
+	}
+	background := launch.Background()
+	if background != nil {
+		a.stderr = background
+	}
 	item, err := a.containerItem(ctx, before[0], f.Network())
 	if err != nil {
 		return err
@@ -68,16 +79,8 @@ func runContainer(ctx context.Context, a *app, f *launch.Flags, args []string) e
 		fmt.Fprint(a.stdout, plan)
 		return nil
 	}
-	if f.Detach() {
-		// The store must be durable before this process is gone.
-		if err := a.store.Sync(); err != nil {
-			return err
-		}
-		name, err := launch.Detach(ctx, detachedArgs(a, item), o)
-		if err == nil {
-			fmt.Fprintln(a.stdout, name)
-		}
-		return err
+	if background != nil {
+		background.Attach(&o)
 	}
 	exit, err := runner.Run(ctx, o)
 	if err != nil {
@@ -89,13 +92,6 @@ func runContainer(ctx context.Context, a *app, f *launch.Flags, args []string) e
 	return nil
 }
 
-// detachedArgs are the arguments of the process in the background: the same
-// start, of the item that is built already.
-func detachedArgs(a *app, item store.Path) []string {
-	args := []string{"run-container", "--root", a.store.Root()}
-	return append(launch.WithoutDetach(args, os.Args[1:]), string(item))
-}
-
 // containerItem finds the system item to boot, building it if a declaration
 // is named.
 func (a *app) containerItem(ctx context.Context, target string, network bool) (store.Path, error) {
@@ -105,9 +101,12 @@ func (a *app) containerItem(ctx context.Context, target string, network bool) (s
 	}
 	file, name := splitTarget(target)
 	if !strings.HasSuffix(file, ".star") {
-		path, err := a.existingItem(s, target)
+		path, inside, err := a.existingItem(s, target)
 		if err != nil {
 			return "", err
+		}
+		if inside != "" {
+			return "", fmt.Errorf("cannot boot %s: it lies inside an item; give the item %s", target, path.Base())
 		}
 		if err := lease.Add(path); err != nil {
 			return "", err
@@ -178,11 +177,14 @@ func (a *app) describe(o *runner.Options, item store.Path) error {
 }
 
 // existingItem finds an item by its logical path, name in the store or
-// physical path.
-func (a *app) existingItem(s *store.Store, arg string) (store.Path, error) {
-	path, err := resolveItem(s, arg)
-	if errors.Is(err, store.ErrNotFound) {
-		return "", fmt.Errorf("cannot find %s: it is neither a declaration (FILE.star) nor an item of %s", arg, s.Root())
+// physical path, and the path inside it that the argument names.
+func (a *app) existingItem(s *store.Store, arg string) (item store.Path, inside string, err error) {
+	item, inside, err = s.Resolve(arg)
+	if err == nil {
+		_, err = s.Info(item)
 	}
-	return path, err
+	if err != nil {
+		return "", "", fmt.Errorf("cannot find %s: it is no declaration (FILE.star), and as an item: %w", arg, err)
+	}
+	return item, inside, nil
 }
