@@ -158,6 +158,10 @@ func (a *attempt) fail(cause error) error {
 		e.Hint = fmt.Sprintf("the disk of %s is full: free some space, for example with `osbuild store gc`", a.s.Store.Root())
 	}
 	_, program := cause.(*ExitError)
+	var mismatch *store.HashMismatchError
+	if errors.As(cause, &mismatch) {
+		e.Hint = "if the new content is right, declare its hash instead"
+	}
 	var different *DifferenceError
 	switch {
 	case a.s.KeepFailed && (program || errors.As(cause, &different)):
@@ -199,11 +203,8 @@ func (a *attempt) keep() (string, error) {
 	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return fail(err)
 	}
-	kept, err := os.MkdirTemp(parent, a.drv.Name+"-")
-	if err != nil {
-		return fail(err)
-	}
-	// A rename replaces an empty folder.
+	// The folder's own name ends in a random number.
+	kept := filepath.Join(parent, a.drv.Name+strings.TrimPrefix(filepath.Base(a.dir), "build"))
 	if err := os.Rename(a.dir, kept); err != nil {
 		return fail(err)
 	}

@@ -4,8 +4,6 @@
 package realise
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -161,9 +159,4 @@ func (b *build) attempt(use func(*attempt) (outputs, error)) (outputs, error) {
 // buildError wraps a reason that has nothing to do with a builder's run.
 func (s *session) buildError(k derivation.Key, d *derivation.Derivation, cause error) error {
 	return &BuildError{Name: d.Name, Key: k, Pos: d.Pos, Cause: cause}
-}
-
-// cancelled says whether err only says that the work was stopped.
-func cancelled(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

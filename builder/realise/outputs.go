@@ -4,6 +4,7 @@
 package realise
 
 import (
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -137,8 +138,23 @@ func (a *attempt) keepFixed() (outputs, error) {
 		return nil, err
 	}
 	info, err := a.s.Store.AddFixed(a.s.ctx, a.s.Lease, a.drv.Name, out, a.drv.Fixed.Algo, want, a.drv.Fixed.Recursive)
+	var mismatch *store.HashMismatchError
+	if errors.As(err, &mismatch) {
+		return nil, &store.HashMismatchError{
+			Name: a.drv.Name, Want: sri(a.drv.Fixed.Algo, mismatch.Want), Got: sri(a.drv.Fixed.Algo, mismatch.Got),
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
 	return outputs{"out": info.Path}, nil
+}
+
+// sri writes a hash in the form that is the best to copy, or leaves it.
+func sri(algo, hash string) string {
+	digest, err := store.ParseDigest(algo, hash)
+	if err != nil {
+		return hash
+	}
+	return algo + "-" + base64.StdEncoding.EncodeToString(digest)
 }
