@@ -35,7 +35,7 @@ func (s *Store) follow(p Path, rest string) (string, error) {
 		place := strings.Join(append([]string{s.Physical(p)}, done...), "/")
 		st, err := os.Lstat(place)
 		if errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("there is no %s in %s", strings.Join(done, "/"), p)
+			return "", fmt.Errorf("there is no %q in %s", strings.Join(done, "/"), p)
 		}
 		if err != nil {
 			return "", err

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -47,7 +48,10 @@ type GCResult struct {
 // interrupted is finished by the next.
 func (s *Store) GC(ctx context.Context, o GCOptions) (GCResult, error) {
 	r, err := s.collect(ctx, o)
-	if err != nil {
+	switch {
+	case err != nil && o.Delete != nil:
+		return r, fmt.Errorf("cannot delete store items: %w", s.explain(err))
+	case err != nil:
 		return r, fmt.Errorf("cannot collect garbage: %w", s.explain(err))
 	}
 	return r, nil
@@ -355,10 +359,11 @@ func (s *Store) condemn(ctx context.Context, c *collection) error {
 		}
 	}
 	if c.freed > 0 {
+		left := maps.Clone(c.infos)
 		for _, p := range c.dead {
-			delete(c.infos, p)
+			delete(left, p)
 		}
-		s.rewriteIndex(c.infos)
+		s.rewriteIndex(left)
 	}
 	return errors.Join(s.sweepLocks(), s.sweepCache())
 }

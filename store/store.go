@@ -56,7 +56,7 @@ const rootVersion = `{"store":"` + Dir + `","version":1}` + "\n"
 // exist; ErrReadOnly by those about a change of a store opened read-only;
 // ErrAlive by the refusal to delete what is still needed.
 var (
-	ErrNotFound = errors.New("not in the store")
+	ErrNotFound = errors.New("it does not exist")
 	ErrReadOnly = errors.New("the store is opened read-only")
 	ErrAlive    = errors.New("still needed")
 )
