@@ -33,15 +33,15 @@ func (l *loader) declareKinds() error {
 	return errors.Join(
 		function(l, "configuration", "A constructor of records with checked fields, for a service type of your own.", configuration{}, l.configuration),
 		function(l, "field", "A field of a configuration.", field{}, l.field),
-		function(l, "maybe", "The type of values of another type, or None.", kindOf{}, kindFunction("maybe", value.Maybe)),
-		function(l, "list_of", "The type of lists whose elements are of one type.", kindOf{}, kindFunction("list_of", value.ListOf)),
+		function(l, "maybe", "The type of values of another type, or None.", kindOf{}, kindFunction(value.Maybe)),
+		function(l, "list_of", "The type of lists whose elements are of one type.", kindOf{}, kindFunction(value.ListOf)),
 	)
 }
 
 func (l *loader) configuration(thread *starlark.Thread, a *configuration) (starlark.Value, error) {
 	fields, ok := a.Fields.(*starlark.Dict)
 	if !ok {
-		return nil, fmt.Errorf("configuration: argument fields: want dict, got %s", a.Fields.Type())
+		return nil, value.Argument("fields", fmt.Errorf("want dict, got %s", a.Fields.Type()))
 	}
 	return l.registry.Configuration(l.site(thread), a.Name, a.Doc, fields)
 }
@@ -49,16 +49,16 @@ func (l *loader) configuration(thread *starlark.Thread, a *configuration) (starl
 func (l *loader) field(_ *starlark.Thread, a *field) (starlark.Value, error) {
 	k, err := value.KindOf(a.Type)
 	if err != nil {
-		return nil, fmt.Errorf("field: argument type: %w", err)
+		return nil, value.Argument("type", err)
 	}
 	return &value.FieldValue{Kind: k, Doc: a.Doc, Default: a.Default, Sanitize: a.Sanitize}, nil
 }
 
-func kindFunction(name string, of func(value.Kind) value.Kind) func(*starlark.Thread, *kindOf) (starlark.Value, error) {
+func kindFunction(of func(value.Kind) value.Kind) func(*starlark.Thread, *kindOf) (starlark.Value, error) {
 	return func(_ *starlark.Thread, a *kindOf) (starlark.Value, error) {
 		k, err := value.KindOf(a.Type)
 		if err != nil {
-			return nil, fmt.Errorf("%s: argument type: %w", name, err)
+			return nil, value.Argument("type", err)
 		}
 		return &value.KindValue{Kind: of(k)}, nil
 	}

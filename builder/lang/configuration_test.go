@@ -90,11 +90,11 @@ func TestConfigurationErrors(t *testing.T) {
 		{"wrong default", "c = configuration(\"c\", {\"a\": field(int, default = \"x\")})\n", `system.star:2:5: cannot define c: field a: the default is wrong: want int, got string`},
 		{"no type", "c = configuration(\"c\", {\"a\": 5})\n", `system.star:2:5: cannot define c: field a: 5 is no type; types are `},
 		{"unknown type", "c = configuration(\"c\", {\"a\": \"float\"})\n", `system.star:2:5: cannot define c: field a: "float" is no type; types are `},
-		{"no type in field", "f = field(\"x\")\n", `system.star:2:5: field: argument type: "x" is no type; types are `},
-		{"no type in list_of", "f = list_of(len)\n", `system.star:2:5: list_of: argument type: <built-in function len> is no type; types are `},
+		{"no type in field", "f = field(\"x\")\n", `system.star:2:11: field: argument type: "x" is no type; types are `},
+		{"no type in list_of", "f = list_of(len)\n", `system.star:2:13: list_of: argument type: <built-in function len> is no type; types are `},
 		{"field that is no name", "c = configuration(\"c\", {\"a b\": int})\n", `system.star:2:5: cannot define c: "a b" cannot name a field: wrong definition of fields`},
 		{"field replace", "c = configuration(\"c\", {\"replace\": int})\n", `system.star:2:5: cannot define c: "replace" cannot name a field: wrong definition of fields`},
-		{"fields as a list", "c = configuration(\"c\", [\"a\"])\n", `system.star:2:5: configuration: argument fields: want dict, got list`},
+		{"fields as a list", "c = configuration(\"c\", [\"a\"])\n", `system.star:2:24: configuration: argument fields: want dict, got list`},
 		{"constructor instead of a record", "c = configuration(\"c\", {\"a\": conf})\nx = c(conf)\n", `system.star:3:7: c: field a: want conf, got the constructor conf (call it: conf(...))`},
 	}
 	for _, test := range tests {

@@ -11,10 +11,11 @@ import (
 
 	"osbuild/builder/derivation"
 	"osbuild/builder/golang"
+	"osbuild/builder/lang/value"
 )
 
 type computedFile struct {
-	Name    string            `star:"name,required" doc:"The name of the item."`
+	Name    string            `star:"name,required,item" doc:"The name of the item."`
 	Builder string            `star:"builder,required,file" doc:"The program that makes the item at the path in $out: a file-like value, or one plus a path in it."`
 	Args    []string          `star:"args" doc:"The program's arguments."`
 	Inputs  []string          `star:"inputs,file" doc:"Items that the program needs and that neither arguments nor environment mention."`
@@ -22,7 +23,7 @@ type computedFile struct {
 }
 
 type rawDerivation struct {
-	Name    string            `star:"name,required" doc:"The name of the item."`
+	Name    string            `star:"name,required,item" doc:"The name of the item."`
 	Builder string            `star:"builder,required,file" doc:"The program that makes the outputs at the paths in the variables named after them."`
 	Args    []string          `star:"args" doc:"The program's arguments."`
 	Inputs  []string          `star:"inputs,file" doc:"Items that the program needs and that neither arguments nor environment mention."`
@@ -34,17 +35,17 @@ type rawDerivation struct {
 type fetch struct {
 	URL    string  `star:"url,required" doc:"An address that begins with http://, https:// or file://."`
 	SHA256 string  `star:"sha256,required" doc:"The hash of the file, in hexadecimal, base32 or as sha256-BASE64."`
-	Name   *string `star:"name" doc:"The name of the item; the last part of the address by default."`
+	Name   *string `star:"name,item" doc:"The name of the item; the last part of the address by default."`
 }
 
 type unpack struct {
-	Name    string `star:"name,required" doc:"The name of the item."`
+	Name    string `star:"name,required,item" doc:"The name of the item."`
 	Archive string `star:"archive,required,file" doc:"A tar archive, plain or compressed by gzip, bzip2, xz or zstd."`
 	Strip   int    `star:"strip" doc:"How many leading folders to drop from the paths in the archive."`
 }
 
 type goProgram struct {
-	Name    string   `star:"name,required" doc:"The name of the program, which is bin/NAME in the item."`
+	Name    string   `star:"name,required,item" doc:"The name of the program, which is bin/NAME in the item."`
 	Src     string   `star:"src,required,file" doc:"The folder with go.mod. It must need no other modules, or have them in vendor/."`
 	Package string   `star:"package" doc:"The package of the program, relative to src."`
 	Tags    []string `star:"tags" doc:"Build tags."`
@@ -72,7 +73,7 @@ func (l *loader) computedFile(thread *starlark.Thread, a *computedFile) (starlar
 	}
 	var err error
 	if d.Inputs, err = l.inputs(a.Inputs); err != nil {
-		return nil, fmt.Errorf("computed_file: argument inputs: %w", err)
+		return nil, value.Argument("inputs", err)
 	}
 	return item(l.options.Graph.Derive(d))
 }
@@ -87,7 +88,7 @@ func (l *loader) derivation(thread *starlark.Thread, a *rawDerivation) (starlark
 	}
 	var err error
 	if d.Inputs, err = l.inputs(a.Inputs); err != nil {
-		return nil, fmt.Errorf("derivation: argument inputs: %w", err)
+		return nil, value.Argument("inputs", err)
 	}
 	p, err := l.options.Graph.Derive(d)
 	if err != nil || len(a.Outputs) == 0 {

@@ -13,7 +13,7 @@ func TestDoc(t *testing.T) {
 		name string
 		want []string
 	}{
-		{"plain_file", []string{"plain_file(name, text, executable=False)\n", "A file with a text.", "name: string, required\n    The name of the item."}},
+		{"plain_file", []string{"plain_file(name, text, executable=False)\n", "A file with a text.", "name: name of an item, required\n    The name of the item."}},
 		{"user_account", []string{"user_account(name, group, ", "uid: int or None\n", "create_home=True"}},
 		{"operating_system", []string{"host_name=\"localhost\"", "services: list of service\n", "users: list of user_account\n"}},
 		{"account", []string{"account: a service type of @osbuild//base.star", "is extended by", "extends"}},

@@ -115,7 +115,7 @@ func (l *loader) explainEval(eval *starlark.EvalError) *Error {
 	if stack := l.frames(eval.CallStack); len(stack) > 0 {
 		e.Pos, e.Stack = stack[0].Pos, stack[1:]
 	}
-	if field != nil {
+	if field != nil && ofCall(eval.CallStack, field.Constructor) {
 		if p, ok := l.calls.argument(callPlace(eval.CallStack), field); ok {
 			e.Pos = p
 		}
@@ -242,6 +242,13 @@ func callPlace(stack starlark.CallStack) derivation.Position {
 		}
 	}
 	return derivation.Position{}
+}
+
+// ofCall says whether a stack ends in the call of a constructor: a record that
+// is made of a tuple has no call of its own.
+func ofCall(stack starlark.CallStack, constructor string) bool {
+	name := topBuiltin(stack)
+	return name == constructor || name == value.ReplaceName
 }
 
 // topBuiltin names the Go function in which the stack ends, if it does.

@@ -140,7 +140,7 @@ func TestErrors(t *testing.T) {
 
 func FuzzLoad(f *testing.F) {
 	for _, text := range []string{
-		"x = plain_file(\"a\", \"%s\" % local_file(\".\"))\n",
+		"x = plain_file(\"a\", \"%s\" % local_file(\"x\"))\n",
 		"load(\"@osbuild//base.star\", \"base_services\")\nsystem = operating_system(host_name = \"x\", services = base_services)\n",
 		"c = configuration(\"c\", {\"a\": field(int, 1, sanitize = lambda x: x + 1), \"b\": maybe(str)})\nx = c(a = 1).replace(b = \"y\")\n",
 		"t = service_type(\"t\", [extension(1, 2)])\ns = service(t, None)\n",

@@ -14,41 +14,42 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"osbuild/builder/lang/value"
 	"osbuild/runner/spec"
 	"osbuild/store"
 )
 
 type plainFile struct {
-	Name       string `star:"name,required" doc:"The name of the item."`
+	Name       string `star:"name,required,item" doc:"The name of the item."`
 	Text       string `star:"text,required" doc:"What stands in the file. Items that the text mentions come along."`
 	Executable bool   `star:"executable" doc:"Whether the file can be run."`
 }
 
 type programFile struct {
-	Name        string `star:"name,required" doc:"The name of the item."`
+	Name        string `star:"name,required,item" doc:"The name of the item."`
 	Interpreter string `star:"interpreter,required,file" doc:"The program that runs the script: a file-like value, or one plus a path in it."`
 	Text        string `star:"text,required" doc:"The script, without its first line."`
 }
 
 type localFile struct {
 	Path   string            `star:"path,required" doc:"A file or folder, relative to the file that calls local_file."`
-	Name   *string           `star:"name" doc:"The name of the item; the last part of the path by default."`
+	Name   *string           `star:"name,item" doc:"The name of the item; the last part of the path by default."`
 	Select starlark.Callable `star:"select" doc:"select(path, type) says which parts of a folder to take: path is relative to the folder, type is \"regular\", \"directory\" or \"symlink\". All by default."`
 }
 
 type directoryUnion struct {
-	Name  string   `star:"name,required" doc:"The name of the item."`
+	Name  string   `star:"name,required,item" doc:"The name of the item."`
 	Items []string `star:"items,required,file" doc:"The folders to merge. One file in two of them is an error, unless it is the same."`
 }
 
 type fileUnion struct {
-	Name  string            `star:"name,required" doc:"The name of the item."`
+	Name  string            `star:"name,required,item" doc:"The name of the item."`
 	Files map[string]string `star:"files,required,file" doc:"What stands where: relative paths, and the files or folders to put there."`
 	Copy  bool              `star:"copy" doc:"Whether to copy the files; links to them otherwise."`
 }
 
 type secret struct {
-	Name string `star:"name,required" doc:"The name by which --secret NAME=FILE gives the content."`
+	Name string `star:"name,required,item" doc:"The name by which --secret NAME=FILE gives the content."`
 }
 
 func (l *loader) declareFiles() error {
@@ -68,7 +69,7 @@ func (l *loader) plainFile(thread *starlark.Thread, a *plainFile) (starlark.Valu
 
 func (l *loader) programFile(thread *starlark.Thread, a *programFile) (starlark.Value, error) {
 	if strings.ContainsAny(a.Interpreter, "\n\x00") {
-		return nil, fmt.Errorf("program_file: argument interpreter: a line break cannot stand in %q", a.Interpreter)
+		return nil, value.Argument("interpreter", fmt.Errorf("a line break cannot stand in %q", a.Interpreter))
 	}
 	return item(l.options.Graph.Text(a.Name, "#!"+a.Interpreter+"\n"+a.Text, true, l.caller(thread)))
 }
@@ -82,9 +83,6 @@ func (l *loader) fileUnion(thread *starlark.Thread, a *fileUnion) (starlark.Valu
 }
 
 func (l *loader) secret(_ *starlark.Thread, a *secret) (starlark.Value, error) {
-	if err := store.ValidName(a.Name); err != nil {
-		return nil, fmt.Errorf("secret: argument name: %w", err)
-	}
 	return starlark.String(path.Join(spec.SecretsDir, a.Name)), nil
 }
 
@@ -93,10 +91,10 @@ func (l *loader) localFile(thread *starlark.Thread, a *localFile) (starlark.Valu
 	physical := a.Path
 	switch {
 	case a.Path == "":
-		return nil, errors.New("local_file: argument path: a path is needed")
+		return nil, value.Argument("path", errors.New("a path is needed"))
 	case filepath.IsAbs(a.Path):
 	case strings.HasPrefix(pos.File, libraryPrefix):
-		return nil, errors.New("local_file: argument path: a module of osbuild has no files beside it")
+		return nil, value.Argument("path", errors.New("a module of osbuild has no files beside it"))
 	case pos.File == expressionFile:
 		// An expression lies nowhere: what it names lies in the current folder.
 	default:
@@ -104,10 +102,10 @@ func (l *loader) localFile(thread *starlark.Thread, a *localFile) (starlark.Valu
 	}
 	abs, err := filepath.Abs(physical)
 	if err != nil {
-		return nil, fmt.Errorf("local_file: cannot find %q: %w", a.Path, err)
+		return nil, value.Argument("path", err)
 	}
 	if _, err := os.Lstat(abs); errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("local_file: cannot read %q: there is no such file or folder", physical)
+		return nil, value.Argument("path", fmt.Errorf("there is no file or folder %q", physical))
 	}
 	name := itemName(abs)
 	if a.Name != nil {
@@ -166,7 +164,7 @@ func (s *selection) filter(rel, typ string) bool {
 	}
 	b, ok := v.(starlark.Bool)
 	if !ok {
-		s.err = fmt.Errorf("local_file: argument select: want a function that gives True or False, got %s for %q", v.Type(), rel)
+		s.err = value.Argument("select", fmt.Errorf("want a function that gives True or False, got %s for %q", v.Type(), rel))
 		return false
 	}
 	s.known[key] = bool(b)

@@ -195,7 +195,7 @@ func TestFileErrors(t *testing.T) {
 		{
 			"unknown input",
 			`x = computed_file("x", "/b", inputs = ["/c"])`,
-			`system.star:1:5: computed_file: argument inputs: element 1: "/c" is no item of this evaluation`,
+			`system.star:1:39: computed_file: argument inputs: element 1: "/c" is no item of this evaluation`,
 		},
 		{
 			"missing hash",
@@ -210,7 +210,7 @@ func TestFileErrors(t *testing.T) {
 		{
 			"missing file",
 			`x = local_file("nothing")`,
-			`system.star:1:5: local_file: cannot read "nothing": there is no such file or folder`,
+			`system.star:1:16: local_file: argument path: there is no file or folder "nothing"`,
 		},
 		{
 			"no toolchain",
@@ -220,12 +220,12 @@ func TestFileErrors(t *testing.T) {
 		{
 			"bad secret",
 			`x = secret("a/b")`,
-			`system.star:1:5: secret: argument name: `,
+			`system.star:1:12: secret: argument name: "a/b" cannot name an item: give a short name of letters, digits and +-._?=`,
 		},
 		{
 			"select that answers with a number",
 			`x = local_file(".", "x", select = lambda p, t: 1)`,
-			`system.star:1:5: local_file: argument select: want a function that gives True or False, got int for "system.star"`,
+			`system.star:1:35: local_file: argument select: want a function that gives True or False, got int for "system.star"`,
 		},
 		{
 			"select that fails",

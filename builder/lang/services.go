@@ -55,7 +55,7 @@ func (l *loader) declareServices() error {
 func (l *loader) serviceType(thread *starlark.Thread, a *newType) (starlark.Value, error) {
 	t := &service.Type{Name: a.Name, Description: a.Description, Pos: l.caller(thread)}
 	if a.Name == "" {
-		return nil, errors.New("service_type: argument name: a name is needed")
+		return nil, value.Argument("name", errors.New("a name is needed"))
 	}
 	for _, e := range a.Extensions {
 		t.Extensions = append(t.Extensions, e.E)
@@ -167,20 +167,31 @@ func (l *loader) contribution(at *value.Site, target *service.Type, v starlark.V
 	return nil, fmt.Errorf("want %s, got %s", strings.Join(names, " or "), v.Type())
 }
 
-// serviceValue gives a value as services of a type keep it.
-func (l *loader) serviceValue(at *value.Site, t *service.Type, v starlark.Value) (any, error) {
+// instance declares a service of a type with a value.
+func (l *loader) instance(at *value.Site, t *service.Type, v starlark.Value) (*service.Service, error) {
 	v.Freeze()
 	if l.own[t] {
-		return v, nil
+		return service.WithValue(t, v, at.Pos)
 	}
 	// A value that is a list mostly holds what may be contributed too, so
 	// that tuples can stand for records. If not, the type's own check speaks.
+	var why error
 	if _, ok := v.(*starlark.List); ok && t.Elements != nil {
-		if list, err := l.contributions(at, t, v); err == nil {
-			return list, nil
+		list, err := l.contributions(at, t, v)
+		if err == nil {
+			return service.WithValue(t, list, at.Pos)
 		}
+		why = fmt.Errorf("cannot declare service %q: %w", t.Name, err)
 	}
-	return l.registry.Plain(v)
+	plain, err := l.registry.Plain(v)
+	if err != nil {
+		return nil, err
+	}
+	s, err := service.WithValue(t, plain, at.Pos)
+	if err != nil && why != nil {
+		return nil, why
+	}
+	return s, err
 }
 
 func (l *loader) service(thread *starlark.Thread, a *newService) (starlark.Value, error) {
@@ -192,11 +203,7 @@ func (l *loader) service(thread *starlark.Thread, a *newService) (starlark.Value
 	if a.Value == nil {
 		s, err = service.New(a.Type, at.Pos)
 	} else {
-		var v any
-		if v, err = l.serviceValue(at, a.Type, a.Value); err != nil {
-			return nil, fmt.Errorf("service: argument value: %w", err)
-		}
-		s, err = service.WithValue(a.Type, v, at.Pos)
+		s, err = l.instance(at, a.Type, a.Value)
 	}
 	if err != nil {
 		return nil, err
@@ -208,7 +215,7 @@ func (l *loader) simpleService(thread *starlark.Thread, a *simpleService) (starl
 	at := l.site(thread)
 	list, err := l.contributions(at, a.Target, a.Value)
 	if err != nil {
-		return nil, fmt.Errorf("simple_service: argument value: %w", err)
+		return nil, value.Argument("value", err)
 	}
 	return l.registry.FromGo(service.Simple(a.Name, a.Target, list, at.Pos)), nil
 }
@@ -269,7 +276,11 @@ func (l *loader) clause(at *value.Site, v starlark.Value) (service.Clause, error
 			if err != nil {
 				return nil, err
 			}
-			return l.serviceValue(at, t.T, v)
+			s, err := l.instance(at, t.T, v)
+			if err != nil {
+				return nil, err
+			}
+			return s.Value, nil
 		}}, nil
 	}
 	return service.Clause{}, fmt.Errorf("want a function or delete second, got %s", pair[1].Type())

@@ -153,15 +153,19 @@ func TestServiceErrors(t *testing.T) {
 		},
 		{
 			"wrong element of a library type", "s = service(account, [5])\n",
-			`system.star:2:5: cannot declare service "account": the number 5 is not a user_account`,
+			`system.star:2:5: cannot declare service "account": element 1: want user_account or user_group or subids_configuration, got int`,
+		},
+		{
+			"wrong tuple in a list", "s = service(etc, [(\"motd\", 5)])\n",
+			`system.star:2:5: cannot declare service "etc": element 1: etc_entry: field file: want string, got int`,
 		},
 		{
 			"wrong contribution", "s = simple_service(\"s\", account, [service(account)])\n",
-			`system.star:2:5: simple_service: argument value: element 1: want user_account or user_group or subids_configuration, got service`,
+			`system.star:2:34: simple_service: argument value: element 1: want user_account or user_group or subids_configuration, got service`,
 		},
 		{
 			"one contribution", "s = simple_service(\"s\", etc, plain_file(\"x\", \"\"))\n",
-			`system.star:2:5: simple_service: argument value: want a list of contributions, got string (write [...] around it)`,
+			`system.star:2:30: simple_service: argument value: want a list of contributions, got string (write [...] around it)`,
 		},
 		{
 			"extension of nothing", "e = extension(\"account\", lambda v: [])\n",

@@ -59,5 +59,13 @@ func (f *Function) CallInternal(thread *starlark.Thread, args starlark.Tuple, kw
 	if err != nil {
 		return nil, err
 	}
-	return f.do(thread, r.bound)
+	v, err := f.do(thread, r.bound)
+	if fault, ok := err.(*FieldError); ok && fault.Constructor == "" {
+		fault.Constructor, fault.Word = f.schema.name, f.schema.noun()
+		fault.Index = f.schema.index[fault.Field]
+	}
+	return v, err
 }
+
+// Argument is the error of a [Function] that cannot use one of its arguments.
+func Argument(name string, err error) error { return &FieldError{Field: name, Err: err} }

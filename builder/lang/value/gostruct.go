@@ -17,8 +17,8 @@ import (
 )
 
 // Struct tags: `star:"NAME"`, `star:"NAME,required"`, and `star:"-"` for a
-// field that declarations do not see; `file` after a comma narrows strings to
-// paths; `doc:"TEXT"` explains the field.
+// field that declarations do not see; `file` and `item` after a comma narrow
+// strings to paths and to names of items; `doc:"TEXT"` explains the field.
 const (
 	starTag = "star"
 	docTag  = "doc"
@@ -112,6 +112,8 @@ func (s *Schema) describe() error {
 				required = true
 			case option == "file":
 				kind = files(kind)
+			case option == "item" && kind == Kind(String):
+				kind = ItemName
 			default:
 				return fmt.Errorf("cannot define %s: the tag of the Go field %s is wrong: %w", s.name, f.Name, ErrSchema)
 			}

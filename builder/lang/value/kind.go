@@ -11,6 +11,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"osbuild/builder/derivation"
+	"osbuild/store"
 )
 
 // Kind says which values a field takes.
@@ -58,6 +59,8 @@ const (
 	// File is a string that is an absolute path: a file-like, or a path of
 	// the system that will run.
 	File scalar = "file"
+	// ItemName is a string that can name an item.
+	ItemName scalar = "name of an item"
 )
 
 func (k scalar) String() string { return string(k) }
@@ -76,6 +79,11 @@ func (k scalar) Accept(_ *Site, v starlark.Value) (starlark.Value, error) {
 		var s starlark.String
 		if s, ok = v.(starlark.String); ok && !path.IsAbs(string(s)) {
 			return nil, fmt.Errorf("want a file, got the text %q, which is neither a file-like value nor an absolute path", short(string(s)))
+		}
+	case ItemName:
+		var s starlark.String
+		if s, ok = v.(starlark.String); ok && store.ValidName(string(s)) != nil {
+			return nil, fmt.Errorf("%q cannot name an item: give a short name of letters, digits and +-._?=", short(string(s)))
 		}
 	}
 	if !ok {

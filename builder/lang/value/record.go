@@ -35,8 +35,8 @@ var (
 	_ goValuer            = (*Record)(nil)
 )
 
-// replaceName is the method that every record has.
-const replaceName = "replace"
+// ReplaceName is the method that every record has.
+const ReplaceName = "replace"
 
 // goValuer is a Starlark value with a Go value behind it.
 type goValuer interface{ goValue() any }
@@ -122,15 +122,15 @@ func (r *Record) Attr(name string) (starlark.Value, error) {
 	if i, ok := r.schema.index[name]; ok {
 		return r.values[i], nil
 	}
-	if name == replaceName {
-		return starlark.NewBuiltin(replaceName, r.replace), nil
+	if name == ReplaceName {
+		return starlark.NewBuiltin(ReplaceName, r.replace), nil
 	}
 	return nil, fmt.Errorf("%s has no field %s%s", r.schema.name, name, service.Meant(name, r.AttrNames()))
 }
 
 // AttrNames implements [starlark.HasAttrs].
 func (r *Record) AttrNames() []string {
-	return append(r.schema.names(), replaceName)
+	return append(r.schema.names(), ReplaceName)
 }
 
 // replace makes a record that differs in the named fields. What was left to

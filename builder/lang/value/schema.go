@@ -64,7 +64,7 @@ func (s *Schema) finish() error {
 		if _, twice := s.index[f.Name]; twice {
 			return fmt.Errorf("cannot define %s: field %s stands twice: %w", s.name, f.Name, ErrSchema)
 		}
-		if f.Name == replaceName || !identifier(f.Name) {
+		if f.Name == ReplaceName || !identifier(f.Name) {
 			return fmt.Errorf("cannot define %s: %q cannot name a field: %w", s.name, f.Name, ErrSchema)
 		}
 		s.index[f.Name] = i
@@ -135,7 +135,7 @@ type FieldError struct {
 	Index int
 	// Misnamed says that the name of the argument is at fault, not its value.
 	Misnamed bool
-	Err   error
+	Err      error
 }
 
 // Error is `CONSTRUCTOR: field NAME: reason`.
