@@ -16,7 +16,7 @@ import (
 // PAMEntry is a line of a PAM service.
 type PAMEntry struct {
 	Pos       derivation.Position `star:"-"`
-	Control   string              `star:"control,required" doc:"How the result counts: required, sufficient, optional, …"`
+	Control   string              `star:"control,required" doc:"How the result counts: required, sufficient, optional or another control."`
 	Module    string              `star:"module,required" doc:"The module, e.g. \"pam_unix.so\"."`
 	Arguments []string            `star:"arguments" doc:"Arguments of the module."`
 }
