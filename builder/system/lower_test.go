@@ -396,3 +396,27 @@ func TestPlansAreFiles(t *testing.T) {
 		t.Errorf("the script does not name the system:\n%s", got)
 	}
 }
+
+// docs/services.md marks the types that every system has.
+func TestEssentialTypesAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/services.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := newEnv(t)
+	list, err := defaultServices(env, New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	for _, s := range list {
+		want = append(want, s.Type.Name)
+	}
+	slices.Sort(want)
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\*").FindAllStringSubmatch(string(page), -1) {
+		got = append(got, m[1])
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("essential types (-are +documented):\n%s", diff)
+	}
+}
