@@ -283,6 +283,10 @@ func (s *Store) sweepDead() {
 	_ = fsys.RemoveTrees(s.fs, trash)
 }
 
+// tempLife is how old a small temporary file must be to have lost its writer,
+// who needs milliseconds.
+const tempLife = 10 * time.Minute
+
 // discardDead moves the temporary folders of dead processes to the trash and
 // removes their leases. The collector's lock must be held exclusively.
 func (s *Store) discardDead() (trash []string, err error) {
@@ -305,7 +309,7 @@ func (s *Store) discardDead() (trash []string, err error) {
 	for _, e := range entries {
 		// Files in the folder itself are small ones on their way to their
 		// place; only old ones have lost their writer.
-		if alive[e.Name()] || !e.IsDir() && !s.older(e, time.Hour) {
+		if alive[e.Name()] || !e.IsDir() && !s.older(e, tempLife) {
 			continue
 		}
 		place := s.at(trashFolder, randomName())
