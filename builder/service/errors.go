@@ -30,7 +30,7 @@ var (
 
 // Error is an error in the declaration of services.
 type Error struct {
-	// Kind is one of the errors above.
+	// Kind is one of the errors above, or of a package that defines types.
 	Kind error
 	// Pos is the place in the declaration that it is about, if known.
 	Pos derivation.Position
@@ -63,6 +63,11 @@ func (e *Error) Unwrap() []error {
 		return []error{e.Kind}
 	}
 	return []error{e.Kind, e.Cause}
+}
+
+// Errorf is an error of a kind that other packages define.
+func Errorf(kind error, pos derivation.Position, format string, args ...any) error {
+	return failf(kind, pos, format, args...)
 }
 
 func failf(kind error, pos derivation.Position, format string, args ...any) error {

@@ -93,7 +93,7 @@ func extendEtc(_ *service.Env, value, contributions any) (any, error) {
 			if first == e {
 				continue
 			}
-			return nil, service.At(e.Pos, fmt.Errorf("cannot put %q into /etc twice: %w%s", e.Name, ErrDuplicateEtc, madeAt(first.Pos)))
+			return nil, service.Errorf(ErrDuplicateEtc, e.Pos, "cannot put %q into /etc: another entry has that name%s", e.Name, madeAt(first.Pos))
 		}
 		names[e.Name] = e
 		all.Entries = append(all.Entries, e)
@@ -101,7 +101,7 @@ func extendEtc(_ *service.Env, value, contributions any) (any, error) {
 	for _, e := range all.Entries {
 		for dir := path.Dir(e.Name); dir != "."; dir = path.Dir(dir) {
 			if over, ok := names[dir]; ok {
-				return nil, service.At(e.Pos, fmt.Errorf("cannot put %q into /etc: %w: %q is an entry too%s, so nothing can lie in it", e.Name, ErrDuplicateEtc, dir, madeAt(over.Pos)))
+				return nil, service.Errorf(ErrDuplicateEtc, e.Pos, "cannot put %q into /etc: %q is an entry too%s, so nothing can lie in it", e.Name, dir, madeAt(over.Pos))
 			}
 		}
 	}

@@ -102,7 +102,7 @@ func checkShepherd(list []*ShepherdService) error {
 	for _, s := range list {
 		for _, p := range s.Provision {
 			if first, twice := provider[p]; twice {
-				return service.At(s.Pos, fmt.Errorf("cannot provide service %q twice: %w%s; keep one of the two", p, ErrProvidedTwice, by(first)))
+				return service.Errorf(ErrProvidedTwice, s.Pos, "cannot provide service %q: another service provides it%s; keep one of the two", p, madeAt(first.Pos))
 			}
 			provider[p] = s
 			known = append(known, p)
@@ -111,18 +111,11 @@ func checkShepherd(list []*ShepherdService) error {
 	for _, s := range list {
 		for _, r := range s.Requirement {
 			if provider[r] == nil {
-				return service.At(s.Pos, fmt.Errorf("cannot start service %q: it requires %q, and %w%s", s.name(), r, ErrNotProvided, service.Meant(r, known)))
+				return service.Errorf(ErrNotProvided, s.Pos, "cannot start service %q: it requires %q, which no service provides%s", s.name(), r, service.Meant(r, known))
 			}
 		}
 	}
 	return checkRequirements(list, provider)
-}
-
-func by(s *ShepherdService) string {
-	if s.Pos == (derivation.Position{}) {
-		return ""
-	}
-	return ", first by " + s.Pos.String()
 }
 
 // checkRequirements finds cycles, which would never start.
@@ -144,7 +137,7 @@ func checkRequirements(list []*ShepherdService, provider map[string]*ShepherdSer
 			for _, p := range append(path[start:], s) {
 				names = append(names, fmt.Sprintf("%q", p.name()))
 			}
-			return service.At(s.Pos, fmt.Errorf("cannot order services: %w: %s", ErrRequirementCycle, strings.Join(names, " requires ")))
+			return service.Errorf(ErrRequirementCycle, s.Pos, "cannot order services: they wait for each other: %s", strings.Join(names, " requires "))
 		}
 		state[s] = open
 		path = append(path, s)
