@@ -44,7 +44,7 @@ func eval(ctx context.Context, p spec.Program, stdio Stdio) (spec.Exit, error) {
 		}
 		namespaces |= flag
 	}
-	who, err := containerIdentity(1, 0, true)
+	who, err := containerIdentity(1, 0, "", true)
 	if err != nil {
 		return spec.Exit{}, err
 	}

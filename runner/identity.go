@@ -49,8 +49,9 @@ func (i *identity) base() int {
 }
 
 // containerIdentity gives a container count ids. base is the range that an
-// earlier run recorded, or 0; single maps root alone.
-func containerIdentity(count, base int, single bool) (*identity, error) {
+// earlier run recorded, or 0, and seed what a new one follows from; single maps
+// root alone.
+func containerIdentity(count, base int, seed string, single bool) (*identity, error) {
 	if count == 0 {
 		count = spec.Ids
 	}
@@ -58,7 +59,7 @@ func containerIdentity(count, base int, single bool) (*identity, error) {
 		count = 1
 	}
 	if runsAsRoot() {
-		return rootIdentity(count, base, 0)
+		return rootIdentity(count, base, seed, 0)
 	}
 	if single {
 		return &identity{ids: singleIDs(0)}, nil
@@ -78,13 +79,13 @@ func containerIdentity(count, base int, single bool) (*identity, error) {
 }
 
 // rootIdentity reserves count ids of the host, of which the first is inside.
-func rootIdentity(count, base, inside int) (*identity, error) {
+func rootIdentity(count, base int, seed string, inside int) (*identity, error) {
 	var lock *idmap.Range
 	var err error
 	if base != 0 {
 		lock, err = idmap.Reserve(rangesDir, base, count)
 	} else {
-		lock, err = idmap.Allocate(rangesDir, count)
+		lock, err = idmap.Allocate(rangesDir, count, seed)
 	}
 	if err != nil {
 		return nil, err
@@ -110,7 +111,7 @@ func singleIDs(inside int) ids {
 // buildIdentity gives a build program its one id, which is never host root's.
 func buildIdentity() (*identity, error) {
 	if runsAsRoot() {
-		return rootIdentity(1, 0, mount.BuildID)
+		return rootIdentity(1, 0, "", mount.BuildID)
 	}
 	return &identity{ids: singleIDs(mount.BuildID)}, nil
 }

@@ -33,8 +33,11 @@ func (r insideRoot) close() { r.dir.Close() }
 
 // open opens a path in the container.
 func (r insideRoot) open(name string, flags int) (*os.File, error) {
+	if flags&unix.O_PATH == 0 {
+		flags |= unix.O_NOCTTY
+	}
 	fd, err := unix.Openat2(int(r.dir.Fd()), name, &unix.OpenHow{
-		Flags: uint64(flags | unix.O_CLOEXEC | unix.O_NOCTTY), Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+		Flags: uint64(flags | unix.O_CLOEXEC), Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: name, Err: err}

@@ -91,15 +91,15 @@ func prepare(o Options, dry bool) (_ *prepared, err error) {
 	if o.SingleID {
 		p.count = 1
 	}
-	base := 0
+	base, seed := 0, ""
 	_, missing := os.Stat(o.StateDir)
 	if o.StateDir != "" && (!dry || missing == nil) {
 		if p.state, err = openState(o.StateDir); err != nil {
 			return nil, err
 		}
-		base = p.state.record.FirstID
+		base, seed = p.state.record.FirstID, p.state.dir
 	}
-	if p.who, err = containerIdentity(p.count, base, o.SingleID); err != nil {
+	if p.who, err = containerIdentity(p.count, base, seed, o.SingleID); err != nil {
 		return nil, err
 	}
 	in := mount.Container{

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -33,28 +34,31 @@ func itemPath(name string) string {
 	return spec.StoreDir + "/" + strings.Repeat("0", 32) + "-" + name
 }
 
-// initEnv names the fake init that the tests of root built for those of a user.
-const initEnv = "OSBUILD_TEST_INIT"
+// programsEnv names the folder with the programs of testdata, which the tests of
+// root build for those of a user.
+const programsEnv = "OSBUILD_TEST_PROGRAMS"
 
-var fakeInit = sync.OnceValues(func() (string, error) {
-	if path := os.Getenv(initEnv); path != "" {
-		return path, nil
+var programs = sync.OnceValues(func() (string, error) {
+	if dir := os.Getenv(programsEnv); dir != "" {
+		return dir, nil
 	}
-	dir, err := os.MkdirTemp("", "osbuild-test-init-")
+	dir, err := os.MkdirTemp("", "osbuild-test-programs-")
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "init")
-	cmd := exec.Command("go", "build", "-o", path, "./testdata/init")
+	cmd := exec.Command("go", "build", "-o", dir, "./testdata/init", "./testdata/probe")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Stderr = os.Stderr
-	return path, cmd.Run()
+	return dir, errors.Join(cmd.Run(), os.Chmod(dir, 0o755))
 })
 
 func TestMain(m *testing.M) {
+	if os.Getenv(runEnv) != "" {
+		os.Exit(runOnly())
+	}
 	code := m.Run()
-	if path, err := fakeInit(); err == nil && os.Getenv(initEnv) == "" {
-		os.RemoveAll(filepath.Dir(path))
+	if dir, err := programs(); err == nil && os.Getenv(programsEnv) == "" {
+		os.RemoveAll(dir)
 	}
 	os.Exit(code)
 }
@@ -64,7 +68,12 @@ func TestMain(m *testing.M) {
 func newRig(t *testing.T, doc map[string]any) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), system: itemPath("system")}
-	init, err := fakeInit()
+	if !runsAsRoot() {
+		if _, err := containerIdentity(0, 0, "", false); err != nil {
+			t.Skip("SKIP-ENV: no containers for this user: " + err.Error())
+		}
+	}
+	dir, err := programs()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,11 +87,8 @@ func newRig(t *testing.T, doc map[string]any) *rig {
 			t.Fatal(err)
 		}
 	}
-	initData, err := os.ReadFile(init)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.write("init/bin/osbuild-init", initData, 0o555)
+	r.copy(filepath.Join(dir, "init"), "init/bin/osbuild-init")
+	r.copy(filepath.Join(dir, "probe"), "probe/bin/probe")
 	if doc == nil {
 		doc = map[string]any{}
 	}
@@ -93,7 +99,7 @@ func newRig(t *testing.T, doc map[string]any) *rig {
 	boot := "#!" + itemPath("init") + "/bin/osbuild-init init\n" + string(text)
 	r.write("system/boot", []byte(boot), 0o555)
 	r.write("plain.txt", []byte("a file item\n"), 0o444)
-	for _, name := range []string{"busybox", "init", "plain.txt", "system"} {
+	for _, name := range []string{"busybox", "init", "plain.txt", "probe", "system"} {
 		r.items = append(r.items, spec.Item{Logical: itemPath(name), Physical: r.physical(name)})
 	}
 	return r
@@ -113,6 +119,15 @@ func (r *rig) write(rel string, data []byte, mode os.FileMode) {
 	if err := os.WriteFile(path, data, mode); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+func (r *rig) copy(from, to string) {
+	r.t.Helper()
+	data, err := os.ReadFile(from)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.write(to, data, 0o555)
 }
 
 // folder makes a folder beside the store.
@@ -213,21 +228,35 @@ func (r *rig) background(o Options) (Instance, func() (spec.Exit, error)) {
 		return res.exit, res.err
 	})
 	r.t.Cleanup(func() { _, _ = stop() })
-	for {
-		select {
-		case res := <-ended:
-			ended <- res
-			r.t.Fatalf("the container ended: %+v, %v\n%s", res.exit, res.err, r.said())
-		case <-time.After(5 * time.Millisecond):
+	go func() {
+		res := <-ended
+		ended <- res
+		if res.err != nil {
+			r.t.Logf("the container ended: %+v, %v", res.exit, res.err)
 		}
-		list, err := List(o.StateRoot)
+	}()
+	name := o.Name
+	if name == "" {
+		name = "testbox"
+	}
+	return r.await(o.StateRoot, name), stop
+}
+
+// await waits until the registry has a container.
+func (r *rig) await(stateRoot, name string) Instance {
+	r.t.Helper()
+	for range 4000 {
+		list, err := List(stateRoot)
 		if err != nil {
 			r.t.Fatal(err)
 		}
 		for _, i := range list {
-			if o.Name == "" || i.Name == o.Name {
-				return i, stop
+			if i.Name == name {
+				return i
 			}
 		}
+		time.Sleep(5 * time.Millisecond)
 	}
+	r.t.Fatalf("no container %s appeared", name)
+	return Instance{}
 }

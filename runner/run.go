@@ -47,8 +47,12 @@ func Run(ctx context.Context, o Options) (spec.Exit, error) {
 	if err != nil {
 		return spec.Exit{}, fmt.Errorf("cannot start the container: %w", err)
 	}
+	// From here on a signal is a wish to end in order.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	defer signal.Stop(signals)
 	c := &container{o: o, prepared: p, entry: entry, began: began}
-	exit, err := c.run(ctx)
+	exit, err := c.run(ctx, signals)
 	if errors.Is(err, ErrBoot) {
 		// What it printed is worth more than a clean registry.
 		entry.lock.Close()
@@ -74,7 +78,7 @@ type container struct {
 }
 
 // run starts the container, sees to its command and waits for its end.
-func (c *container) run(ctx context.Context) (spec.Exit, error) {
+func (c *container) run(ctx context.Context, signals <-chan os.Signal) (spec.Exit, error) {
 	if err := c.start(); err != nil {
 		return spec.Exit{}, err
 	}
@@ -91,7 +95,7 @@ func (c *container) run(ctx context.Context) (spec.Exit, error) {
 	relayed := make(chan struct{})
 	go func() {
 		defer close(relayed)
-		c.relay(ctx)
+		c.relay(ctx, signals)
 	}()
 	exit, err := c.live(ctx)
 	<-relayed
@@ -164,10 +168,7 @@ func (c *container) announce() error {
 
 // relay turns signals and the end of ctx into a power-off, until the container
 // has ended.
-func (c *container) relay(ctx context.Context) {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
-	defer signal.Stop(signals)
+func (c *container) relay(ctx context.Context, signals <-chan os.Signal) {
 	done := ctx.Done()
 	count := 0
 	for {

@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -34,18 +35,30 @@ type Range struct {
 
 // Allocate reserves count ids that no other container, no account and no user's
 // subordinate range has. Root's containers share the folder dir, which holds a
-// locked file for each range in use.
-func Allocate(dir string, count int) (*Range, error) { return SystemFiles.Allocate(dir, count) }
+// locked file for each range in use. Ranges that are meant to last are looked
+// for from a place that follows from seed, so that they are seldom in use by a
+// container of the moment when they are needed again.
+func Allocate(dir string, count int, seed string) (*Range, error) {
+	return SystemFiles.Allocate(dir, count, seed)
+}
 
 // Allocate is the function of that name for other databases.
-func (f Files) Allocate(dir string, count int) (*Range, error) {
+func (f Files) Allocate(dir string, count int, seed string) (*Range, error) {
 	taken, err := f.taken()
 	if err != nil {
 		return nil, fmt.Errorf("cannot allocate %d ids: %w", count, err)
 	}
 	size := (count + spec.Ids - 1) / spec.Ids * spec.Ids
-	for base := firstID; base+size-1 <= lastID; base += spec.Ids {
-		if overlaps(taken, base, size) {
+	const slots = (lastID + 1 - firstID) / spec.Ids
+	start := 0
+	if seed != "" {
+		h := fnv.New32a()
+		h.Write([]byte(seed))
+		start = int(h.Sum32() % slots)
+	}
+	for n := range slots {
+		base := firstID + (start+n)%slots*spec.Ids
+		if base+size-1 > lastID || overlaps(taken, base, size) {
 			continue
 		}
 		r, err := Reserve(dir, base, count)

@@ -1,0 +1,121 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+)
+
+// testUser is an ordinary user with subordinate ids, as which root runs all
+// tests of this package once more.
+const testUser = "osbtest"
+
+func TestAsUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("the tests are run as a user already")
+	}
+	u, err := user.Lookup(testUser)
+	if err != nil {
+		t.Skip("SKIP-ENV: there is no user " + testUser + ": useradd --create-home " + testUser)
+	}
+	uid, err1 := strconv.Atoi(u.Uid)
+	gid, err2 := strconv.Atoi(u.Gid)
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	dir := t.TempDir()
+	for d := dir; len(d) > len(os.TempDir()); d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	built, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(dir, "runner.test")
+	copyFile(t, os.Args[0], binary)
+	args := []string{"-test.timeout=5m"}
+	if testing.Verbose() {
+		args = append(args, "-test.v")
+	}
+	cmd := exec.Command(binary, args...)
+	cmd.Dir = "/tmp"
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + u.HomeDir, "USER=" + testUser, programsEnv + "=" + built}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	out, err := cmd.CombinedOutput()
+	t.Logf("as %s:\n%s", testUser, out)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	in, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runEnv holds the options of a container that the test binary runs instead of
+// tests, for those that kill the runner.
+const runEnv = "OSBUILD_TEST_RUN"
+
+// runOnly is a runner as a process of its own.
+func runOnly() int {
+	var o Options
+	if err := json.Unmarshal([]byte(os.Getenv(runEnv)), &o); err != nil {
+		panic(err)
+	}
+	os.Unsetenv(runEnv)
+	exit, err := Run(context.Background(), o)
+	if err != nil {
+		os.Stderr.WriteString(err.Error() + "\n")
+		return 125
+	}
+	return exit.Status()
+}
+
+// asProcess starts a container in a runner of its own and waits until the
+// registry has it.
+func (r *rig) asProcess(o Options) (*exec.Cmd, Instance) {
+	r.t.Helper()
+	o.Message = nil
+	text, err := json.Marshal(struct {
+		Options
+		Message, Ready any
+	}{Options: o})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), runEnv+"="+string(text))
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = cmd.Process.Kill() })
+	return cmd, r.await(o.StateRoot, "testbox")
+}
