@@ -4,6 +4,8 @@
 package lang
 
 import (
+	"fmt"
+
 	"go.starlark.net/starlark"
 
 	"osbuild/builder/lang/value"
@@ -19,10 +21,19 @@ func (l *loader) site(thread *starlark.Thread) *value.Site {
 	}
 }
 
+// maxDepth bounds calls within calls. Starlark's own check against recursion
+// ends where Go calls back.
+const maxDepth = 50
+
 // call runs a function that a file defined after the file was evaluated. What
 // the function can reach is frozen first: it gives the same answer whenever
 // it is called. The error is an *Error.
 func (l *loader) call(fn starlark.Callable, args ...starlark.Value) (starlark.Value, error) {
+	if l.depth.Add(1) > maxDepth {
+		l.depth.Add(-1)
+		return nil, &Error{Msg: fmt.Sprintf("the function %s is called within itself without end", fn.Name())}
+	}
+	defer l.depth.Add(-1)
 	fn.Freeze()
 	for _, a := range args {
 		a.Freeze()

@@ -6,8 +6,6 @@ package lang
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -15,7 +13,6 @@ import (
 	"osbuild/builder/derivation"
 	"osbuild/builder/lang/value"
 	"osbuild/builder/service"
-	"osbuild/builder/services"
 )
 
 // Doc explains a name of the language: a function, a record, a service type
@@ -38,18 +35,19 @@ func (p *Program) Doc(name string) (string, error) {
 	if v, ok := l.predeclared[name]; ok {
 		return l.docOf(name, v), nil
 	}
+	if why, ok := notYet[name]; ok {
+		return fmt.Sprintf("%s: %s\n", name, why), nil
+	}
 	names := l.names()
 	for _, m := range l.library {
+		globals := l.libraryNames(m)
 		if m.Name == name {
-			return docModule(m), nil
+			return docModule(name, globals), nil
 		}
-		if t := m.Types[name]; t != nil {
-			return docType(m.Name, t), nil
+		if v, ok := globals[name]; ok {
+			return l.docOf(name, v), nil
 		}
-		if list, ok := m.Lists[name]; ok {
-			return docList(name, m.Name, list), nil
-		}
-		names = append(names, slices.Sorted(maps.Keys(m.Types))...)
+		names = append(names, globals.Keys()...)
 	}
 	return "", &Error{Msg: fmt.Sprintf("cannot find documentation of %q: the language has no such name%s", name, service.Meant(name, names))}
 }
@@ -85,6 +83,8 @@ func (l *loader) docOf(name string, v starlark.Value) string {
 		return docType(v.T.Pos.String(), v.T)
 	case *starlark.Function:
 		return docFunction(v)
+	case *starlark.List:
+		return docList(name, v)
 	}
 	if text, ok := otherDocs[name]; ok {
 		return text
@@ -118,6 +118,18 @@ func btoi(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+func docList(name string, l *starlark.List) string {
+	var elements []string
+	for e := range l.Elements() {
+		if s, ok := e.(*value.Service); ok {
+			elements = append(elements, s.S.Type.Name)
+		} else {
+			elements = append(elements, e.Type())
+		}
+	}
+	return fmt.Sprintf("%s: a list\n\n%s\n", name, strings.Join(elements, ", "))
 }
 
 // docType explains a service type that comes from a module or a place.
@@ -155,22 +167,22 @@ func docType(from string, t *service.Type) string {
 	return b.String()
 }
 
-func docList(name, module string, list []*service.Service) string {
-	var types []string
-	for _, s := range list {
-		types = append(types, s.Type.Name)
-	}
-	return fmt.Sprintf("%s: a list of services of %s\n\n%s\n", name, module, strings.Join(types, ", "))
-}
-
-func docModule(m services.Module) string {
+func docModule(name string, globals starlark.StringDict) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n", m.Name)
-	for _, name := range slices.Sorted(maps.Keys(m.Types)) {
-		fmt.Fprintf(&b, "%-24s %s\n", name, m.Types[name].Description)
-	}
-	for _, name := range slices.Sorted(maps.Keys(m.Lists)) {
-		fmt.Fprintf(&b, "%-24s a list of %d services\n", name, len(m.Lists[name]))
+	fmt.Fprintf(&b, "%s\n\n", name)
+	for _, n := range globals.Keys() {
+		text := "a value of type " + globals[n].Type()
+		switch v := globals[n].(type) {
+		case *value.ServiceType:
+			text = v.T.Description
+		case *value.Schema:
+			text = v.Doc()
+		case *starlark.Function:
+			text, _, _ = strings.Cut(strings.TrimSpace(v.Doc()), "\n")
+		case *starlark.List:
+			text = "a list"
+		}
+		fmt.Fprintf(&b, "%-24s %s\n", n, text)
 	}
 	return b.String()
 }

@@ -193,7 +193,7 @@ func (l *loader) explainName(msg string) string {
 	if why, ok := notYet[name]; ok {
 		return fmt.Sprintf("cannot use %s: %s", name, why)
 	}
-	if module := l.library.exporter(name); module != "" {
+	if module := l.exporter(name); module != "" {
 		return fmt.Sprintf("undefined name %q: it comes with load(%q, %q)", name, module, name)
 	}
 	if hint == "" {

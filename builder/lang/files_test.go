@@ -228,6 +228,11 @@ func TestFileErrors(t *testing.T) {
 			`system.star:1:35: local_file: argument select: want a function that gives True or False, got int for "system.star"`,
 		},
 		{
+			"select within itself",
+			"def s(p, t):\n    local_file(\".\", \"x\", select = s)\n    return True\nx = local_file(\".\", \"x\", select = s)",
+			"the function s is called within itself without end",
+		},
+		{
 			"select that fails",
 			"def s(p, t):\n    fail(p)\nx = local_file(\".\", \"x\", select = s)",
 			"system.star:2:5: fail: system.star",

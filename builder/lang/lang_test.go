@@ -276,3 +276,11 @@ func loadText(t *testing.T, text string) (*evaluation, error) {
 	}
 	return loadFile("system.star")
 }
+
+func TestPanicsBecomeErrors(t *testing.T) {
+	e := mustEvaluate(t, "")
+	err := e.loader.run(func() error { panic("boom") })
+	if err == nil || !strings.HasPrefix(err.Error(), "internal error at builder/lang/lang_test.go:") || !strings.Contains(err.Error(), "boom: please report") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -26,19 +26,6 @@ func newLibrary() library {
 	return lib
 }
 
-// exporter names the module that has a Go-made name, or "".
-func (lib library) exporter(name string) string {
-	for _, m := range lib {
-		if m.Types[name] != nil {
-			return m.Name
-		}
-		if _, ok := m.Lists[name]; ok {
-			return m.Name
-		}
-	}
-	return ""
-}
-
 // find gives the module with a name.
 func (lib library) find(name string) (services.Module, error) {
 	var names []string
@@ -77,4 +64,28 @@ func (l *loader) loadLibrary(thread *starlark.Thread, name string) (starlark.Str
 		all[n] = l.registry.FromGo(list)
 	}
 	return all, nil
+}
+
+// libraryNames gives all that a module of osbuild has; nothing, if it cannot
+// be loaded.
+func (l *loader) libraryNames(m services.Module) starlark.StringDict {
+	thread, done := l.thread(m.Name)
+	defer done()
+	var names starlark.StringDict
+	_ = l.run(func() error {
+		var err error
+		names, err = l.loadLibrary(thread, m.Name)
+		return err
+	})
+	return names
+}
+
+// exporter names the module of osbuild that has a name, or "".
+func (l *loader) exporter(name string) string {
+	for _, m := range l.library {
+		if l.libraryNames(m).Has(name) {
+			return m.Name
+		}
+	}
+	return ""
 }

@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"sort"
 	"strings"
+	"sync/atomic"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -45,6 +46,8 @@ type loader struct {
 	library     library
 	calls       callSites
 	modules     map[string]*module
+	// depth counts the calls that have not returned.
+	depth atomic.Int32
 	// visible are the names of the file that the user named: what it defines
 	// and what it loads.
 	visible starlark.StringDict

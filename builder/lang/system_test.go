@@ -129,7 +129,7 @@ def shepherd(provision, requirement = []):
 		{
 			"requirement cycle",
 			"system = operating_system(services = base_services + [shepherd(\"a\", [\"b\"]), shepherd(\"b\", [\"a\"])])\n",
-			[]string{"system.star:4:9", "cycle"},
+			[]string{"system.star:4:9", `"a" requires "b" requires "a"`},
 		},
 		{
 			"service provided twice",
