@@ -191,7 +191,7 @@ func (c *DHCPClientConfiguration) Validate() error {
 // DHCPClient asks a server for the network's addresses.
 var DHCPClient = &service.Type{
 	Name:        "dhcp_client",
-	Description: "A network whose addresses a DHCP server gives.",
+	Description: "A network whose addresses a DHCP server gives. A container's network is set up from outside, so this is left out there.",
 	Check:       checkRecord[*DHCPClientConfiguration],
 	ValueDoc:    "dhcp_client_configuration",
 	ProducesDoc: "the service networking",

@@ -56,12 +56,10 @@ func Containerize(o *OperatingSystem, options ContainerOptions) (*OperatingSyste
 	c.FileSystems = slices.DeleteFunc(slices.Clone(o.FileSystems), needsMachine)
 
 	// A console belongs to a machine. The addresses of a container's devices
-	// are given from outside, by the runner or an engine.
-	drop := []*service.Type{services.ConsoleFont, services.Mingetty, services.Agetty, services.StaticNetworking}
-	if c.contained.sharedNetwork {
-		drop = append(drop, services.DHCPClient)
-	}
-	c.Services = service.Remove(o.Services, drop...)
+	// are given from outside, by the runner or an engine, so a service that
+	// asks for them or sets them would only fail.
+	c.Services = service.Remove(o.Services, services.ConsoleFont, services.Mingetty, services.Agetty,
+		services.StaticNetworking, services.DHCPClient)
 	if len(service.Find(c.Services, services.DummyNetworking)) == 0 {
 		c.Services = append(c.Services, &service.Service{Type: services.DummyNetworking})
 	}

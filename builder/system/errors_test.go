@@ -197,6 +197,28 @@ func TestContradictions(t *testing.T) {
 			nil, `cannot put "container.json" into the system: every system has an entry of that name`,
 		},
 		{
+			"a service of a user that is not declared",
+			[]*service.Service{simple(services.ShepherdRoot, 1, func() *services.ShepherdService {
+				s := named(4, []string{"web"})
+				s.Start = process(t, "fork_exec", &services.ForkExec{Argv: []string{"/x"}, User: "nobdy"})
+				return s
+			}())},
+			services.ErrUndeclaredOwner,
+			`system.star:4:3: cannot start service "web": the user "nobdy" is not declared; did you mean "nobody"?`,
+		},
+		{
+			"a folder of a group that is not declared",
+			[]*service.Service{simple(services.Activation, 1, &services.Directory{Pos: at(4), Path: "/srv/x", Mode: 0o755, User: "0", Group: "www"})},
+			services.ErrUndeclaredOwner,
+			`system.star:4:3: cannot make /srv/x: the group "www" is not declared`,
+		},
+		{
+			"a step of a user that is not declared",
+			[]*service.Service{simple(services.Activation, 1, &services.ActivationStep{Pos: at(4), Name: "x", Argv: []string{"/x"}, User: "www"})},
+			services.ErrUndeclaredOwner,
+			`system.star:4:3: cannot run activation step "x": the user "www" is not declared`,
+		},
+		{
 			"a contribution of a wrong kind",
 			[]*service.Service{simple(services.Etc, 4, &services.UserGroup{Pos: at(6), Name: "x"})},
 			service.ErrContribution,
@@ -313,6 +335,7 @@ func TestEssentialServices(t *testing.T) {
 		{"without hosts", without(services.Hosts, services.Cleanup), ""},
 		{"without a plan", without(services.Activation), ""},
 		{"without a host name", without(services.HostName), ""},
+		{"without accounts", without(services.Account, services.UserHomes, services.PrivilegedPrograms), ""},
 		{"a failing function", func(...any) (any, error) { return nil, errors.New("no") }, "cannot compute essential_services: no"},
 		{"no list", func(...any) (any, error) { return 1, nil }, "cannot use what essential_services returned: cannot use the number 1 as services: a list of services is needed"},
 	} {

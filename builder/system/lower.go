@@ -98,8 +98,18 @@ func (s *System) plans(f *service.Folding) error {
 	if err != nil {
 		return err
 	}
-	s.Activation, err = services.ActivationPlan(activation.Value)
-	return err
+	if s.Activation, err = services.ActivationPlan(activation.Value); err != nil {
+		return err
+	}
+	// Without the account service there is nothing to hold owners against.
+	accounts, err := valueOf[*services.Accounts](f, services.Account)
+	if errors.Is(err, service.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return services.CheckOwners(accounts, list, activation.Value)
 }
 
 // container is the document container.json.
