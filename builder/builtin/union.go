@@ -69,8 +69,6 @@ func (u union) merge(ctx context.Context, folders []string, out string) error {
 			if have[e.Name()] == nil {
 				names = append(names, e.Name())
 			}
-			// Behind the links: the union's links then lead straight there,
-			// and two ways to one folder count as one.
 			have[e.Name()] = append(have[e.Name()], n.logical+"/"+e.Name())
 		}
 	}
@@ -89,17 +87,21 @@ func (u union) place(ctx context.Context, paths []string, out string) error {
 	if len(paths) == 1 {
 		return os.Symlink(paths[0], out)
 	}
-	folders := 0
+	var folders []string
 	for _, p := range paths {
 		n, err := u.resolve(p)
 		if err == nil && n.info.IsDir() {
-			folders++
+			folders = append(folders, n.logical)
 		} else if err != nil && !opaque(err) {
 			return err
 		}
 	}
-	if folders == len(paths) {
-		return u.merge(ctx, paths, out)
+	if len(folders) == len(paths) {
+		// Two ways to one folder count as one.
+		if folders = unique(folders); len(folders) == 1 {
+			return os.Symlink(folders[0], out)
+		}
+		return u.merge(ctx, folders, out)
 	}
 	for _, p := range paths[1:] {
 		same, err := u.same(paths[0], p)

@@ -56,13 +56,14 @@ func buildUnpack(ctx context.Context, r realise.Request) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("cannot unpack %s: it is no file", archive)
 	}
-	if err := unpack(ctx, f, info.Size(), strip, r.Outs["out"]); err != nil {
+	if err := unpack(ctx, f, max(minAllowance, info.Size()*maxRatio), strip, r.Outs["out"]); err != nil {
 		return fmt.Errorf("cannot unpack %s: %w", archive, err)
 	}
 	return nil
 }
 
-func unpack(ctx context.Context, archive io.Reader, size int64, strip int, out string) error {
+// unpack makes out of at most limit bytes of what is in the archive.
+func unpack(ctx context.Context, archive io.Reader, limit int64, strip int, out string) error {
 	plain, err := decompress(archive)
 	if err != nil {
 		return err
@@ -77,7 +78,7 @@ func unpack(ctx context.Context, archive io.Reader, size int64, strip int, out s
 		return err
 	}
 	defer root.Close()
-	x := &extraction{root: root, strip: strip, left: max(minAllowance, size*maxRatio)}
+	x := &extraction{root: root, strip: strip, left: limit}
 	t := tar.NewReader(plain)
 	for {
 		if err := ctx.Err(); err != nil {
@@ -93,6 +94,11 @@ func unpack(ctx context.Context, archive io.Reader, size int64, strip int, out s
 		if err := x.entry(h, t); err != nil {
 			return fmt.Errorf("%q: %w", h.Name, err)
 		}
+	}
+	// What follows the archive's end says whether all of it arrived.
+	n, err := io.Copy(io.Discard, io.LimitReader(plain, x.left+1))
+	if err := errors.Join(err, x.spend(n)); err != nil {
+		return err
 	}
 	if !x.any {
 		return fmt.Errorf("it holds nothing that has more than %d components in its path", strip)
