@@ -104,7 +104,7 @@ func planEntry(env *service.Env, name, verb string, plan any) ([]any, error) {
 }
 
 func planFile(env *service.Env, name, verb string, plan any) (string, error) {
-	text, err := encode(plan)
+	text, err := Encode(plan)
 	if err != nil {
 		return "", fmt.Errorf("cannot write the plan %s: %w", name, err)
 	}
@@ -160,7 +160,7 @@ var Provenance = &service.Type{
 	ValueDoc:    "the file (or folder) of the declaration, e.g. local_file(\"system.star\")",
 	ProducesDoc: "the entries `configuration` and `provenance` of the system",
 	Extensions: []service.Extension{{Target: System, Compute: typed(func(env *service.Env, file string) ([]any, error) {
-		text, err := encode(map[string]any{"version": spec.Version, "system": env.System, "configuration": file})
+		text, err := Encode(map[string]any{"version": spec.Version, "system": env.System, "configuration": file})
 		if err != nil {
 			return nil, err
 		}

@@ -155,9 +155,9 @@ func number(v any) (int, bool) {
 	return 0, false
 }
 
-// encode is the canonical JSON of a plan: one line, fields in the order of
+// Encode is the canonical JSON of a plan: one line, fields in the order of
 // their Go structs, keys of maps sorted, and nothing escaped needlessly.
-func encode(v any) (string, error) {
+func Encode(v any) (string, error) {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)

@@ -4,11 +4,9 @@
 package system
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"osbuild/builder/derivation"
 	"osbuild/builder/service"
@@ -154,7 +152,7 @@ func container(f *service.Folding, o *OperatingSystem, entries []*services.Syste
 
 // item declares the system item: a folder of links.
 func item(env *service.Env, o *OperatingSystem, c spec.Container, entries []*services.SystemEntry) (string, error) {
-	doc, err := encode(c)
+	doc, err := services.Encode(c)
 	if err != nil {
 		return "", fmt.Errorf("cannot write container.json: %w", err)
 	}
@@ -171,15 +169,6 @@ func item(env *service.Env, o *OperatingSystem, c spec.Container, entries []*ser
 		}
 	}
 	return env.Graph.FileUnion("system", files, false, o.Pos)
-}
-
-// encode is canonical JSON: one line, and nothing escaped needlessly.
-func encode(v any) (string, error) {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(v)
-	return b.String(), err
 }
 
 // ContainerScript declares the script that boots a system as a container. It
