@@ -249,6 +249,42 @@ func TestContradictions(t *testing.T) {
 	}
 }
 
+// What every system has can be declared in another way.
+func TestBaseAccountsGiveWay(t *testing.T) {
+	env := newEnv(t)
+	o := New()
+	o.Groups = []*services.UserGroup{{Name: "wheel", ID: ptr(10)}, {Name: "app"}}
+	o.Users = []*services.UserAccount{{Name: "nobody", Group: "nogroup", UID: ptr(99)}, {Name: "alice", Group: "users"}}
+	sys, err := Lower(env, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range sys.Activation.Steps {
+		if s.Accounts == nil {
+			continue
+		}
+		count := map[string]int{}
+		for _, u := range s.Accounts.Users {
+			count[u.Name]++
+			if u.Name == "nobody" && *u.UID != 99 {
+				t.Errorf("nobody has the id %d", *u.UID)
+			}
+		}
+		for _, g := range s.Accounts.Groups {
+			count[g.Name]++
+		}
+		for _, name := range []string{"root", "nobody", "alice", "wheel", "app", "tty", "users"} {
+			want := 1
+			if name == "root" {
+				want = 2 // the user and the group
+			}
+			if count[name] != want {
+				t.Errorf("%s is there %d times, want %d", name, count[name], want)
+			}
+		}
+	}
+}
+
 func TestSubidsInAContainer(t *testing.T) {
 	for _, tc := range []struct {
 		summary   string
@@ -352,6 +388,23 @@ func TestEssentialServices(t *testing.T) {
 				t.Errorf("%s: /etc/hosts is there", tc.summary)
 			}
 		}
+	}
+}
+
+func TestHostNameIsThatOfTheService(t *testing.T) {
+	o := New()
+	o.EssentialServices = function(func(args ...any) (any, error) {
+		return service.Modify(args[0].([]*service.Service), []service.Clause{{
+			Type: services.HostName, Change: func(v any) (any, error) { return v.(string) + "-2", nil },
+		}})
+	})
+	env := newEnv(t)
+	sys, err := Lower(env, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := sys.Container.HostName; got != "localhost-2" {
+		t.Errorf("the container is called %q", got)
 	}
 }
 

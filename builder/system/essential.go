@@ -6,6 +6,7 @@ package system
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"osbuild/builder/derivation"
 	"osbuild/builder/service"
@@ -45,11 +46,6 @@ func defaultServices(env *service.Env, o *OperatingSystem) ([]*service.Service, 
 	if shared {
 		files.Left = networkFiles
 	}
-	accounts := &services.Accounts{
-		Users:     append(services.BaseUsers(), o.Users...),
-		Groups:    o.Groups,
-		Container: o.Contained(),
-	}
 	list := []*service.Service{
 		with(services.System, []*services.SystemEntry(nil)),
 		{Type: services.Boot},
@@ -62,7 +58,7 @@ func defaultServices(env *service.Env, o *OperatingSystem) ([]*service.Service, 
 		with(services.ShepherdRoot, []*services.ShepherdService(nil)),
 		with(services.PAM, o.PAMServices),
 		with(services.PrivilegedPrograms, o.PrivilegedPrograms),
-		with(services.Account, accounts),
+		with(services.Account, accounts(o)),
 		with(services.Etc, files),
 	}
 	if !shared {
@@ -80,6 +76,25 @@ func defaultServices(env *service.Env, o *OperatingSystem) ([]*service.Service, 
 		with(services.ContainerRequirements, []string(nil)),
 	)
 	return list, nil
+}
+
+// accounts are those of every system, unless the declaration has its own of
+// the same name, and those of the declaration.
+func accounts(o *OperatingSystem) *services.Accounts {
+	all := &services.Accounts{Container: o.Contained()}
+	for _, base := range services.BaseUsers() {
+		if !slices.ContainsFunc(o.Users, func(u *services.UserAccount) bool { return u.Name == base.Name }) {
+			all.Users = append(all.Users, base)
+		}
+	}
+	for _, base := range services.BaseGroups() {
+		if !slices.ContainsFunc(o.Groups, func(g *services.UserGroup) bool { return g.Name == base.Name }) {
+			all.Groups = append(all.Groups, base)
+		}
+	}
+	all.Users = append(all.Users, o.Users...)
+	all.Groups = append(all.Groups, o.Groups...)
+	return all
 }
 
 func with(t *service.Type, value any) *service.Service {

@@ -116,6 +116,13 @@ func container(f *service.Folding, o *OperatingSystem, entries []*services.Syste
 	if o.contained != nil && o.contained.sharedNetwork {
 		c.Network = spec.NetworkHost
 	}
+	// A declaration may have changed the service, or done without it.
+	switch name, err := valueOf[string](f, services.HostName); {
+	case err == nil:
+		c.HostName = name
+	case !errors.Is(err, service.ErrNotFound):
+		return c, err
+	}
 	for _, e := range entries {
 		if e.Name == "profile" {
 			c.Root.Usr = []spec.Lower{{Item: e.File}}

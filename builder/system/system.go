@@ -27,8 +27,8 @@ type OperatingSystem struct {
 	Pos                derivation.Position           `star:"-"`
 	HostName           string                        `star:"host_name" doc:"The name of the system."`
 	Packages           []string                      `star:"packages" doc:"Items whose files every user gets: trees with bin, lib, share, ..., which stand at /usr."`
-	Users              []*services.UserAccount       `star:"users" doc:"Users, besides root and nobody."`
-	Groups             []*services.UserGroup         `star:"groups" doc:"Groups; those that every system has by default."`
+	Users              []*services.UserAccount       `star:"users" doc:"Users, besides root and nobody, or in their place."`
+	Groups             []*services.UserGroup         `star:"groups" doc:"Groups, besides those that every system has (users, wheel, tty, ...), or in their place."`
 	Services           []*service.Service            `star:"services" doc:"Services, besides the essential ones; base_services by default."`
 	FileSystems        []*services.FileSystem        `star:"file_systems" doc:"File systems. Those that need a device are left out in a container."`
 	PrivilegedPrograms []*services.PrivilegedProgram `star:"privileged_programs" doc:"Programs that run with more privileges than their caller."`
@@ -53,7 +53,6 @@ type containment struct {
 func New() *OperatingSystem {
 	return &OperatingSystem{
 		HostName: "localhost",
-		Groups:   services.BaseGroups(),
 		Services: services.BaseServices(),
 		Locale:   "C.UTF-8",
 	}
