@@ -62,13 +62,17 @@ func (o *buildOptions) run(ctx context.Context, a *app, args []string) error {
 	case o.dryRun:
 		return o.printPlan(ctx, a, e, b.path)
 	}
-	e.realiser.KeepFailed = o.keepFailed
-	paths, err := e.realiser.Realise(ctx, e.graph, b.path)
+	r, err := a.realiser()
+	if err != nil {
+		return err
+	}
+	r.KeepFailed = o.keepFailed
+	paths, err := r.Realise(ctx, e.graph, b.path)
 	if err != nil {
 		return err
 	}
 	if o.check {
-		if err := e.realiser.Check(ctx, e.graph, b.path); err != nil {
+		if err := r.Check(ctx, e.graph, b.path); err != nil {
 			return err
 		}
 		a.say("built again: the same bytes")
@@ -127,7 +131,11 @@ func (o *buildOptions) printDerivation(a *app, path, key string) error {
 }
 
 func (o *buildOptions) printPlan(ctx context.Context, a *app, e *evaluation, path string) error {
-	plan, err := e.realiser.Plan(ctx, e.graph, path)
+	r, err := a.realiser()
+	if err != nil {
+		return err
+	}
+	plan, err := r.Plan(ctx, e.graph, path)
 	if err != nil {
 		return err
 	}

@@ -120,11 +120,11 @@ func (a *app) program(ctx context.Context, target string) (string, store.Path, e
 	if len(deps) != 1 || !strings.HasPrefix(text, deps[0]) {
 		return "", "", fmt.Errorf("cannot run %s: it is not a program, but %s", target, kindOf(value))
 	}
-	paths, err := e.realiser.Realise(ctx, e.graph, deps[0])
+	item, err := a.realise(ctx, e, deps[0])
 	if err != nil {
 		return "", "", err
 	}
-	return a.programIn(target, paths[0], strings.TrimPrefix(text, deps[0]))
+	return a.programIn(target, item, strings.TrimPrefix(text, deps[0]))
 }
 
 // programIn is the program at sub in an item, by its logical path.

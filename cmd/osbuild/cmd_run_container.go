@@ -95,12 +95,12 @@ func runContainer(ctx context.Context, a *app, f *launch.Flags, args []string) e
 // containerItem finds the system item to boot, building it if a declaration
 // is named.
 func (a *app) containerItem(ctx context.Context, target string, network bool) (store.Path, error) {
-	s, lease, err := a.openLease("run-container " + target)
-	if err != nil {
-		return "", err
-	}
 	file, name := splitTarget(target)
 	if !strings.HasSuffix(file, ".star") {
+		s, lease, err := a.openLease("run-container " + target)
+		if err != nil {
+			return "", err
+		}
 		path, inside, err := a.existingItem(s, target)
 		if err != nil {
 			return "", err
@@ -133,11 +133,7 @@ func (a *app) containerItem(ctx context.Context, target string, network bool) (s
 	if err != nil {
 		return "", err
 	}
-	paths, err := e.realiser.Realise(ctx, e.graph, sys.Path)
-	if err != nil {
-		return "", err
-	}
-	return paths[0], nil
+	return a.realise(ctx, e, sys.Path)
 }
 
 // systemOf is the system item itself, or the one that a run-container script

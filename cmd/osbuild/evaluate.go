@@ -5,7 +5,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -21,25 +23,22 @@ import (
 	"osbuild/builder/system"
 	"osbuild/runner"
 	"osbuild/store"
+	"osbuild/store/nar"
 )
 
 // evaluation is one declaration, read: what it means as a graph of
-// derivations, and the means to realise parts of it.
+// derivations.
 type evaluation struct {
-	graph    *derivation.Graph
-	env      *service.Env
-	program  *lang.Program
-	realiser *realise.Realiser
+	graph   *derivation.Graph
+	env     *service.Env
+	program *lang.Program
 }
 
-// evaluate reads a system file. Nothing is built and nothing is added to the
-// store yet.
+// evaluate reads a system file. Nothing is built, and where a declaration is
+// wrong nothing has changed: a store that is not there yet is not made.
 func (a *app) evaluate(ctx context.Context, file string) (*evaluation, error) {
-	s, lease, err := a.openLease("evaluate " + file)
-	if err != nil {
-		return nil, err
-	}
-	graph := derivation.NewGraph(s)
+	h := hasher{a}
+	graph := derivation.NewGraph(h)
 	initItem, err := initItem(ctx, graph)
 	if err != nil {
 		return nil, err
@@ -49,14 +48,58 @@ func (a *app) evaluate(ctx context.Context, file string) (*evaluation, error) {
 		Graph: graph,
 		Env:   env,
 		Toolchain: sync.OnceValues(func() (*golang.Toolchain, error) {
-			return golang.HostToolchain(ctx, s)
+			return golang.HostToolchain(ctx, h)
 		}),
 		Print: func(text string) { a.say("%s", text) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &evaluation{graph: graph, env: env, program: program, realiser: a.newRealiser(s, lease)}, nil
+	return &evaluation{graph: graph, env: env, program: program}, nil
+}
+
+// hasher hashes local files with the store's cache of what it hashed before,
+// once there is a store.
+type hasher struct{ a *app }
+
+// HashTree implements derivation.Hasher.
+func (h hasher) HashTree(ctx context.Context, src string, f store.Filter) (store.Hash, int64, error) {
+	root, err := h.a.rootDir()
+	if err != nil {
+		return store.Hash{}, 0, err
+	}
+	if _, err := os.Stat(root); h.a.store == nil && errors.Is(err, fs.ErrNotExist) {
+		sum, size, err := nar.Hash(ctx, src, nar.Filter(f))
+		return sum, size, err
+	}
+	s, err := h.a.openStore()
+	if err != nil {
+		return store.Hash{}, 0, err
+	}
+	return s.HashTree(ctx, src, f)
+}
+
+// realiser is what builds parts of an evaluation, with a lease that keeps
+// them alive until the program ends.
+func (a *app) realiser() (*realise.Realiser, error) {
+	s, lease, err := a.openLease("build")
+	if err != nil {
+		return nil, err
+	}
+	return a.newRealiser(s, lease), nil
+}
+
+// realise builds one path or placeholder of an evaluation.
+func (a *app) realise(ctx context.Context, e *evaluation, path string) (store.Path, error) {
+	r, err := a.realiser()
+	if err != nil {
+		return "", err
+	}
+	paths, err := r.Realise(ctx, e.graph, path)
+	if err != nil {
+		return "", err
+	}
+	return paths[0], nil
 }
 
 func (a *app) newRealiser(s *store.Store, lease *store.Lease) *realise.Realiser {

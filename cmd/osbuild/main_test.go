@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -52,6 +53,7 @@ func TestScripts(t *testing.T) {
 		Condition: scriptCondition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":     exits,
+			"plain":     plainText,
 			"snapshot":  snapshot,
 			"unchanged": unchanged,
 		},
@@ -116,6 +118,21 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// plainText writes what a program printed to a file, with what differs from
+// run to run replaced by a word:
+//
+//	plain stderr got.txt
+func plainText(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: plain stdout|stderr FILE")
+	}
+	text := strings.ReplaceAll(ts.ReadFile(args[0]), ts.Getenv("WORK"), "$WORK")
+	text = keyPattern.ReplaceAllString(text, "KEY")
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
+}
+
+var keyPattern = regexp.MustCompile(`\b([0-9a-f]{2}/)?[0-9a-f]{64}\b`)
+
 // snapshot remembers the whole tree below the script's folder, the store
 // included; unchanged fails if anything in it differs by now.
 func snapshot(ts *testscript.TestScript, neg bool, args []string) {
@@ -140,8 +157,9 @@ func snapshotFile(ts *testscript.TestScript) string {
 	return filepath.Join(filepath.Dir(ts.Getenv("WORK")), "snapshot-"+filepath.Base(ts.Getenv("WORK")))
 }
 
-// dumpTree writes one line a file: its mode, content and path. What only says
-// that a store was opened (its empty folders and locks) does not count.
+// dumpTree writes one line a file or link: mode, content and path. What a
+// store keeps of a failed build on purpose does not count: its log, the caches
+// of hashes and of derivations, and the empty files that are locked.
 func dumpTree(ts *testscript.TestScript) string {
 	work := ts.Getenv("WORK")
 	var b strings.Builder
@@ -150,8 +168,10 @@ func dumpTree(ts *testscript.TestScript) string {
 			return err
 		}
 		rel, _ := filepath.Rel(work, path)
-		if strings.HasPrefix(rel, ".tmp") {
-			return nil
+		for _, skip := range []string{".tmp", ".root/log", ".root/db/statcache", ".root/db/drv", ".root/locks"} {
+			if rel == skip && d.IsDir() {
+				return filepath.SkipDir
+			}
 		}
 		info, err := d.Info()
 		if err != nil {
