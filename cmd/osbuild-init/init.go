@@ -35,7 +35,9 @@ func runInit(args []string) (int, error) {
 	}
 	var boot spec.BootPlan
 	if err := decodePlan(bootFile, data, &boot); err != nil {
-		say(err.Error())
+		if console != os.Stderr {
+			say(err.Error())
+		}
 		return 0, err
 	}
 	root, err := tree.Open("/", nil)
@@ -96,11 +98,9 @@ func runInit(args []string) (int, error) {
 	return status, nil
 }
 
-// inherited finds the descriptors that the runner hands over and keeps all
-// others than 0 to 2 from our children. Under a container engine there is no
-// runner: whatever has the number 3 then is no socket.
+// inherited finds the descriptors that the runner hands over. Under a container
+// engine there is no runner: whatever has the number 3 then is no socket.
 func inherited() (control, console *os.File) {
-	_ = unix.CloseRange(3, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC)
 	console = os.Stderr
 	kind, err := unix.GetsockoptInt(spec.ControlFD, unix.SOL_SOCKET, unix.SO_TYPE)
 	if err != nil || kind != unix.SOCK_STREAM {

@@ -23,6 +23,8 @@ const (
 	// maxReplies is how many replies may wait for a slow reader before its
 	// connection is dropped.
 	maxReplies = 64
+	// maxKills is how often processes are killed that outlive the runner.
+	maxKills = 100
 )
 
 // DecodeRequest reads one line of the control protocol.
@@ -70,7 +72,15 @@ func (s *supervisor) serve(f *os.File, trusted bool) {
 	if trusted {
 		s.post(func() {
 			s.say("the runner is gone; ending")
-			s.killAll(sigkill)
+			// As PID 1 once is enough. Descendants may fork while they are
+			// being listed.
+			for range maxKills {
+				if !s.killAll(sigkill) {
+					break
+				}
+				time.Sleep(time.Millisecond)
+				s.reap()
+			}
 			s.end(1)
 		})
 		return

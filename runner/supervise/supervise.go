@@ -113,7 +113,9 @@ var powerOffSignals = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGPWR, syscal
 
 // prepare sets up this process.
 func (s *supervisor) prepare() {
-	unix.Umask(0o022)
+	// Whatever descriptors were left open for us are not for our children.
+	_ = unix.CloseRange(3, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC)
+	unix.Umask(defaultUmask)
 	if os.Getpid() != 1 {
 		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 			s.say(fmt.Sprintf("cannot become the reaper of orphans: %v", err))
