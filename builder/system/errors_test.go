@@ -151,7 +151,7 @@ func TestContradictions(t *testing.T) {
 			"a second essential service",
 			[]*service.Service{{Type: services.Account, Pos: at(9)}, simple(services.Account, 1)},
 			service.ErrAmbiguousTarget,
-			`system.star:9:3: cannot tell which service "test" extends: there are 2 services of type "account" (declared at system.star:9:3); keep one, or change it with modify_services`,
+			`system.star:9:3: cannot declare another service of type "account": every system has one; extend it, or change it in essential_services`,
 		},
 		{
 			"one folder in two ways",

@@ -26,10 +26,10 @@ func essentialServices(env *service.Env, o *OperatingSystem) ([]*service.Service
 	}
 	v, err := f.Call(list)
 	if err != nil {
-		return nil, fmt.Errorf("cannot compute essential_services: %w", err)
+		return nil, service.At(o.Pos, fmt.Errorf("cannot compute essential_services: %w", err))
 	}
 	if list, err = service.List(v); err != nil {
-		return nil, fmt.Errorf("cannot use what essential_services returned: %w", err)
+		return nil, service.At(o.Pos, fmt.Errorf("cannot use what essential_services returned: %w", err))
 	}
 	return list, nil
 }

@@ -36,6 +36,12 @@ func AllServices(env *service.Env, o *OperatingSystem) ([]*service.Service, erro
 	if err != nil {
 		return nil, err
 	}
+	for _, s := range o.Services {
+		if len(service.Find(essential, s.Type)) > 0 {
+			return nil, service.Errorf(service.ErrAmbiguousTarget, s.Pos,
+				"cannot declare another service of type %q: every system has one; extend it, or change it in essential_services", s.Type.Name)
+		}
+	}
 	return service.InstantiateMissing(slices.Concat(essential, o.Services))
 }
 
