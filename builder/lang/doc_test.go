@@ -4,6 +4,8 @@
 package lang
 
 import (
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -106,6 +108,19 @@ func TestEverythingIsDocumented(t *testing.T) {
 		}
 		if strings.HasPrefix(text, name+": a value") {
 			t.Errorf("%s has no documentation", name)
+		}
+	}
+}
+
+// The page about the language names everything that files can use.
+func TestEverythingIsInTheLanguagePage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/language.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range mustEvaluate(t, "").loader.predeclared.Keys() {
+		if !regexp.MustCompile("`(" + name + "`|" + name + `\()`).Match(page) {
+			t.Errorf("docs/language.md does not mention `%s`", name)
 		}
 	}
 }

@@ -286,6 +286,9 @@ func (l *loader) names() []string {
 	for _, d := range []starlark.StringDict{l.predeclared, starlark.Universe, l.visible} {
 		names = append(names, d.Keys()...)
 	}
+	for name := range notYet {
+		names = append(names, name)
+	}
 	sort.Strings(names)
 	return names
 }
