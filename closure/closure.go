@@ -37,11 +37,10 @@ func (e *Missing) Unwrap() error { return e.Err }
 // Compute returns the infos of paths and of all they refer to, sorted by
 // path.
 func Compute(s *store.Store, paths ...store.Path) ([]store.Info, error) {
-	parents, infos, err := walk(s, paths, "")
+	_, infos, err := walk(s, paths, "")
 	if err != nil {
 		return nil, err
 	}
-	_ = parents
 	slices.SortFunc(infos, func(a, b store.Info) int { return cmp.Compare(a.Path, b.Path) })
 	return infos, nil
 }

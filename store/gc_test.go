@@ -203,7 +203,8 @@ func TestGCStray(t *testing.T) {
 	s := open(t)
 	l := lease(t, s)
 	for _, name := range []string{"junk", scratchA.Base(), scratchB.Base()} {
-		if err := os.MkdirAll(s.Root()+"/store/"+name+"/sub", 0o555); err != nil {
+		dir := s.Root() + "/store/" + name
+		if err := errors.Join(os.MkdirAll(dir+"/sub", 0o755), os.Chmod(dir+"/sub", 0o555), os.Chmod(dir, 0o555)); err != nil {
 			t.Fatal(err)
 		}
 	}

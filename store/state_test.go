@@ -107,7 +107,7 @@ func TestLease(t *testing.T) {
 	if again, err := l.TempDir(); err != nil || again != dir {
 		t.Errorf("another folder %s, %v", again, err)
 	}
-	if err := os.MkdirAll(dir+"/x/y", 0o555); err != nil {
+	if err := errors.Join(os.MkdirAll(dir+"/x/y", 0o755), os.Chmod(dir+"/x/y", 0o555), os.Chmod(dir+"/x", 0)); err != nil {
 		t.Fatal(err)
 	}
 	// Another lease leaves it alone.
