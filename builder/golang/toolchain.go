@@ -10,11 +10,13 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
 
 	"osbuild/builder/derivation"
+	"osbuild/store"
 )
 
 // toolchainDir is where a build sees the toolchain.
@@ -45,19 +47,26 @@ func (tc *Toolchain) hosts() []derivation.Host {
 	return hosts
 }
 
-// folders are all that a build needs of a GOROOT, one by one: what is not
-// hashed is not visible to the build either. Distributions make links of some
-// of them. The version of the tools is in the tools; go.env holds defaults for
-// variables that the build sets itself.
+// folders are all that a build sees of a GOROOT, one by one, because
+// distributions make links of some of them. The version of the tools is in the
+// tools; go.env holds defaults for variables that the build sets itself.
 var folders = []struct {
 	name     string
 	optional bool
+	filter   store.Filter
 }{
-	{"bin", false},
-	{"lib", true},
-	{"pkg/include", true},
-	{"pkg/tool", false},
-	{"src", false},
+	{"bin", false, nil},
+	{"lib", true, nil},
+	{"pkg/include", true, nil},
+	{"pkg/tool", false, nil},
+	{"src", false, compiled},
+}
+
+// compiled leaves out of src what gets into no program, two thirds of it: the
+// tools' own sources, which no other module can import, and tests.
+func compiled(rel, _ string) bool {
+	base := path.Base(rel)
+	return rel != "cmd" && base != "testdata" && !strings.HasSuffix(base, "_test.go")
 }
 
 // HostToolchain finds the toolchain whose go command is in the PATH, and
@@ -81,7 +90,7 @@ func HostToolchain(ctx context.Context, h derivation.Hasher) (*Toolchain, error)
 		if err != nil {
 			return nil, fmt.Errorf("cannot use the Go toolchain %s: %w; install all of it, with its sources", root, err)
 		}
-		hash, _, err := h.HashTree(ctx, physical, nil)
+		hash, _, err := h.HashTree(ctx, physical, f.filter)
 		if err != nil {
 			return nil, fmt.Errorf("cannot use the Go toolchain %s: %w", root, err)
 		}
