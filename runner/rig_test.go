@@ -99,7 +99,10 @@ func newRig(t *testing.T, doc map[string]any) *rig {
 	boot := "#!" + itemPath("init") + "/bin/osbuild-init init\n" + string(text)
 	r.write("system/boot", []byte(boot), 0o555)
 	r.write("plain.txt", []byte("a file item\n"), 0o444)
-	for _, name := range []string{"busybox", "init", "plain.txt", "probe", "system"} {
+	if err := os.Symlink(filepath.Base(itemPath("plain.txt")), r.physical("alias")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"alias", "busybox", "init", "plain.txt", "probe", "system"} {
 		r.items = append(r.items, spec.Item{Logical: itemPath(name), Physical: r.physical(name)})
 	}
 	return r

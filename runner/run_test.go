@@ -51,7 +51,7 @@ func TestRunWhatIsInside(t *testing.T) {
 		echo hostname $(hostname)
 		echo umask $(umask) core $(ulimit -c)
 		echo fds $(ls /proc/self/fd)
-		echo file $(cat /osbuild/store/*-plain.txt)
+		echo file $(cat /osbuild/store/*-plain.txt) $(cat /osbuild/store/*-alias)
 		touch /etc/x /var/x /home/x /root/x /srv/x /run/x /tmp/x /x && echo writable
 		echo env $(cat /proc/1/environ | tr '\0' ' ')`)
 	out := r.script(o)
@@ -59,7 +59,7 @@ func TestRunWhatIsInside(t *testing.T) {
 		fmt.Sprintf("store %s", strings.Join(names(r.items), " ")),
 		"owner 0:0:755 0:0:755 0:0:555 0:0:755 0:0:755 0:0:755 0:0:700 0:0:1777 0:0:755",
 		"groups 0", "lo 1 1", "hostname testbox", "umask 0022 core 0", "fds 0 1 2 3",
-		"file a file item", "writable",
+		"file a file item a file item", "writable",
 		"env HOME=/root PATH=" + searchPath + " TMPDIR=/tmp container=osbuild",
 	}
 	if got := strings.TrimSpace(out); got != strings.Join(want, "\n") {
@@ -343,6 +343,27 @@ func TestRunHostNetwork(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// A declared file system that the kernel refuses is skipped if that is declared
+// too, and is an error that names it if not.
+func TestRunOptionalMount(t *testing.T) {
+	for _, optional := range []bool{true, false} {
+		r := newRig(t, nil)
+		o := r.options("touch /tmp/x /zzz/x && stat -f -c %T /zzz")
+		o.Container.Mounts = []spec.Mount{
+			{Kind: spec.MountTmpfs, Target: "/aaa", Options: []string{"nonesuch=1"}, Optional: optional},
+			{Kind: spec.MountMqueue, Target: "/bbb", Options: []string{"nonesuch=1"}, Optional: optional},
+			{Kind: spec.MountTmpfs, Target: "/zzz"},
+		}
+		out, exit, err := r.run(o)
+		if optional && (err != nil || out != "tmpfs\n") {
+			t.Errorf("got %q, %+v, %v", out, exit, err)
+		}
+		if !optional && (err == nil || !strings.Contains(err.Error(), "cannot mount tmpfs on /aaa: invalid argument")) {
+			t.Errorf("got %v", err)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ package runner
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -100,6 +101,28 @@ func TestProbeSubmount(t *testing.T) {
 	o.Mappings = []spec.Mapping{{Source: filepath.Dir(sub), Target: "/exposed"}}
 	if out := r.script(o); out != "probe: done\n" {
 		t.Errorf("got:\n%s", out)
+	}
+}
+
+// An item is what its builder made of it. A link in it must not bring a folder
+// of the host to /usr.
+func TestProbeUsrThroughLink(t *testing.T) {
+	r := newRig(t, nil)
+	secret := r.folder("secret")
+	if err := os.MkdirAll(r.physical("evil"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(secret, filepath.Join(r.physical("evil"), "usr")); err != nil {
+		t.Fatal(err)
+	}
+	r.items = append(r.items, spec.Item{Logical: itemPath("evil"), Physical: r.physical("evil")})
+	evil := spec.Lower{Item: itemPath("evil"), Sub: "usr"}
+	for _, usr := range [][]spec.Lower{{evil}, {{Item: itemPath("busybox")}, evil}} {
+		o := r.options("true")
+		o.Container.Root.Usr = usr
+		if _, _, err := r.run(o); !errors.Is(err, unix.ELOOP) {
+			t.Errorf("with %v: %v", usr, err)
+		}
 	}
 }
 

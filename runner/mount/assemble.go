@@ -52,6 +52,8 @@ func (a Assembler) Add(p Plan, stage Stage) error {
 		}
 		if s.Optional {
 			a.Code.SkipFrom(start)
+			// The step may have failed in another folder.
+			a.Code.Do(unix.SYS_FCHDIR).From[0] = RegRoot
 		}
 	}
 	return nil
@@ -152,11 +154,16 @@ func (a Assembler) open(target string) {
 
 func (a Assembler) bind(s Step) {
 	c := a.Code
-	source := s.Source
+	const clone = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_RECURSIVE
 	if s.FromRoot {
-		source = rel(source)
+		// An item may hold a link to anywhere; it must not show the host there.
+		a.open(s.Source)
+		in := c.Do(unix.SYS_OPEN_TREE, 0, c.Text(""), clone|unix.AT_EMPTY_PATH)
+		in.From[0], in.Save = regB, regA
+		c.Do(unix.SYS_CLOSE).From[0] = regB
+	} else {
+		c.Do(unix.SYS_OPEN_TREE, AtCwd(), c.Text(s.Source), clone).Save = regA
 	}
-	c.Do(unix.SYS_OPEN_TREE, AtCwd(), c.Text(source), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE).Save = regA
 	attr := &unix.MountAttr{Attr_set: uint64(attributes(s.Flags))}
 	if s.Flags.IDMap {
 		attr.Attr_set |= unix.MOUNT_ATTR_IDMAP
@@ -178,6 +185,12 @@ func (a Assembler) bind(s Step) {
 // would work too, and show every file as nobody's.
 func (a Assembler) overlay(s Step) {
 	c := a.Code
+	for _, lower := range s.Lowers {
+		// The kernel follows links in a lower's path, and items hold what their
+		// builder put there: see that none is on the way.
+		a.open(path.Join(spec.StoreDir, lower))
+		c.Do(unix.SYS_CLOSE).From[0] = regB
+	}
 	c.Do(unix.SYS_CHDIR, c.Text(rel(spec.StoreDir)))
 	lowers := strings.Join(s.Lowers, ":")
 	up := strings.Repeat("../", strings.Count(spec.StoreDir, "/")) + rel(s.Target)

@@ -46,7 +46,7 @@ type Instr struct {
 	Want  uintptr
 	// Jump is where to go on after an error; for DoFork, where the child goes.
 	// Without it an error is reported and ends the process.
-	Jump int32
+	Jump   int32
 	Number *[Digits]byte
 	// Label is the index in Code.Labels of what this instruction is part of.
 	Label int32

@@ -5,6 +5,7 @@ package mount
 
 import (
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strconv"
@@ -80,16 +81,17 @@ func ForContainer(c Container) (Plan, error) {
 		return Plan{}, err
 	}
 	var inner []entry
+	kernel := map[string]bool{} // where the kernel makes the files
 	for _, e := range entries {
 		if e.step.Stage == Inner {
 			// The mount point is made now, the mount follows at the end.
 			if err := l.directory(Step{Target: e.target, Mode: 0o755}); err != nil {
 				return Plan{}, err
 			}
-			if at, w := l.ancestor(e.target); at != e.target && w == foreign {
+			if at, w := l.ancestor(e.target); at != e.target && w == foreign && !kernel[at] {
 				return Plan{}, fmt.Errorf("cannot mount %s on %s: %s is a folder of the host", e.step.FS, e.target, at)
 			}
-			l.made[e.target] = foreign
+			l.made[e.target], kernel[e.target] = foreign, true
 			inner = append(inner, e)
 			continue
 		}
@@ -246,7 +248,7 @@ func lowerName(lower spec.Lower) (string, error) {
 			return "", fmt.Errorf("cannot make /usr of %s/%s: %q in a path cannot be merged", lower.Item, lower.Sub, string(c))
 		}
 	}
-	if path.Clean("/"+lower.Sub) != path.Join("/", lower.Sub) || len(name) >= 256 {
+	if lower.Sub != "" && !fs.ValidPath(lower.Sub) || len(name) >= 256 {
 		return "", fmt.Errorf("cannot make /usr of %s/%s: the path is too long or leaves the item", lower.Item, lower.Sub)
 	}
 	return name, nil
