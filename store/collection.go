@@ -1,0 +1,284 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// collection is one collection's view of the store.
+type collection struct {
+	infos   map[Path]Info
+	damaged []string // names of files that are no sound info files
+	stray   []string // entries of the store folder without info or lease
+	stale   []string // entries of indirect roots that lead nowhere
+	roots   []Root   // of all kinds: links, leases, recent use
+	parent  map[Path]string
+	dead    []Path // in the order of deletion
+	freed   int    // how many of dead are gone
+	dry     bool
+}
+
+func (c *collection) result() GCResult {
+	if c == nil {
+		return GCResult{}
+	}
+	r := GCResult{Freed: c.dead[:c.freed], Kept: len(c.infos) - c.freed}
+	if c.dry {
+		r.Freed, r.Kept = c.dead, len(c.infos)-len(c.dead)
+	}
+	for _, p := range r.Freed {
+		r.Bytes += c.infos[p].NarSize
+	}
+	return r
+}
+
+// survey finds out what lives and what is dead. With clean it also takes
+// away what dead processes left.
+func (s *Store) survey(o GCOptions, clean bool) (*collection, error) {
+	c := &collection{dry: !clean, parent: make(map[Path]string)}
+	if clean {
+		if _, err := s.discardDead(); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if c.infos, c.damaged, err = s.load(); err != nil {
+		return nil, err
+	}
+	if c.roots, c.stale, err = s.roots(); err != nil {
+		return nil, err
+	}
+	leased, err := s.leaseRoots()
+	if err != nil {
+		return nil, err
+	}
+	c.roots = append(c.roots, leased...)
+	used := s.lastUse(c.infos)
+	if o.MinAge > 0 && o.Delete == nil {
+		limit := time.Now().Add(-o.MinAge)
+		for p, t := range used {
+			if t.After(limit) {
+				c.roots = append(c.roots, Root{Link: fmt.Sprintf("used less than %v ago", o.MinAge), Path: p})
+			}
+		}
+	}
+	c.mark()
+	if o.Delete != nil {
+		return c, c.choose(o.Delete)
+	}
+	c.sweep(used, o.MaxFreed)
+	return c, s.findStray(c)
+}
+
+// leaseRoots returns what living leases protect.
+func (s *Store) leaseRoots() ([]Root, error) {
+	states, err := s.leases()
+	if err != nil {
+		return nil, err
+	}
+	var out []Root
+	for _, st := range states {
+		if st.dead != nil {
+			_ = st.dead.Close() // only read
+			continue
+		}
+		for _, p := range st.paths {
+			out = append(out, Root{Link: "in use by " + cmp.Or(st.label, "another process"), Path: p})
+		}
+	}
+	return out, nil
+}
+
+// lastUse returns the time that each item was last used, see touch.
+func (s *Store) lastUse(infos map[Path]Info) map[Path]time.Time {
+	used := make(map[Path]time.Time, len(infos))
+	for p := range infos {
+		if st, err := os.Lstat(s.infoPath(p)); err == nil {
+			used[p] = st.ModTime()
+		}
+	}
+	return used
+}
+
+// mark goes from the roots along the references. parent then holds, for all
+// that lives, what keeps it: a referrer's path or a root's link.
+func (c *collection) mark() {
+	var queue []Path
+	for _, r := range c.roots {
+		if _, seen := c.parent[r.Path]; !seen {
+			c.parent[r.Path] = r.Link
+			queue = append(queue, r.Path)
+		}
+	}
+	for len(queue) > 0 {
+		p := queue[0]
+		queue = queue[1:]
+		for _, r := range c.infos[p].References {
+			if _, seen := c.parent[r]; !seen {
+				c.parent[r] = string(p)
+				queue = append(queue, r)
+			}
+		}
+	}
+}
+
+func (c *collection) alive(p Path) bool {
+	_, ok := c.parent[p]
+	return ok
+}
+
+// why returns the chain from a root to p, or nil.
+func (c *collection) why(p Path) []string {
+	if !c.alive(p) {
+		return nil
+	}
+	chain := []string{string(p)}
+	for {
+		up := c.parent[p]
+		chain = append(chain, up)
+		next, err := ParsePath(up)
+		if err != nil {
+			slices.Reverse(chain)
+			return chain
+		}
+		p = next
+	}
+}
+
+// referrers inverts the references of infos, without those to itself.
+func (c *collection) referrers() map[Path][]Path {
+	out := make(map[Path][]Path)
+	for p, i := range c.infos {
+		for _, r := range i.References {
+			if r != p {
+				out[r] = append(out[r], p)
+			}
+		}
+	}
+	return out
+}
+
+// sweep lists the dead, referrers before what they refer to, and otherwise
+// the least recently used first, until limit bytes are reached.
+func (c *collection) sweep(used map[Path]time.Time, limit int64) {
+	var order []Path
+	for p := range c.infos {
+		if !c.alive(p) {
+			order = append(order, p)
+		}
+	}
+	slices.SortFunc(order, func(a, b Path) int {
+		return cmp.Or(used[a].Compare(used[b]), strings.Compare(string(a), string(b)))
+	})
+	referrers := c.referrers()
+	done := make(map[Path]bool, len(order))
+	var freed int64
+	full := func() bool { return limit > 0 && freed >= limit }
+	// Not recursive: chains of references may be long.
+	for _, p := range order {
+		stack := []Path{p}
+		for len(stack) > 0 && !full() {
+			top := stack[len(stack)-1]
+			pending := len(stack)
+			for _, r := range referrers[top] {
+				if !done[r] {
+					stack = append(stack, r)
+				}
+			}
+			if len(stack) > pending {
+				continue
+			}
+			stack = stack[:pending-1]
+			if !done[top] {
+				done[top] = true
+				c.dead = append(c.dead, top)
+				freed += c.infos[top].NarSize
+			}
+		}
+	}
+}
+
+// choose checks that paths may go and puts them in order.
+func (c *collection) choose(paths []Path) error {
+	chosen := make(map[Path]bool)
+	for _, p := range paths {
+		if _, ok := c.infos[p]; !ok {
+			return fmt.Errorf("cannot find %s in the store: %w", p, ErrNotFound)
+		}
+		if chain := c.why(p); chain != nil {
+			return fmt.Errorf("%s is %w: %s", p, ErrAlive, strings.Join(chain, " → "))
+		}
+		chosen[p] = true
+	}
+	for p, list := range c.referrers() {
+		for _, r := range list {
+			if chosen[p] && !chosen[r] {
+				return fmt.Errorf("%s is %w: %s refers to it (delete that too, or collect garbage)", p, ErrAlive, r)
+			}
+		}
+	}
+	rest := c.infos
+	c.infos = make(map[Path]Info, len(chosen))
+	for p := range chosen {
+		c.infos[p] = rest[p]
+	}
+	c.parent = make(map[Path]string)
+	c.sweep(nil, 0)
+	c.infos = rest
+	return nil
+}
+
+// findStray lists the entries of the store folder that no info describes and
+// no lease protects.
+func (s *Store) findStray(c *collection) error {
+	dir, err := os.Open(s.at(storeFolder))
+	if err != nil {
+		return err
+	}
+	names, err := dir.Readdirnames(-1)
+	if err = errors.Join(err, dir.Close()); err != nil {
+		return err
+	}
+	for _, name := range names {
+		p, err := parseBase(name)
+		if err == nil {
+			if _, valid := c.infos[p]; valid || c.alive(p) {
+				continue
+			}
+		}
+		c.stray = append(c.stray, name)
+	}
+	return nil
+}
+
+// WhyAlive returns the chain that keeps an item: a root's link (or who uses
+// the item), then items, each referring to the next, the last one p. It is
+// empty where nothing keeps p.
+func (s *Store) WhyAlive(p Path) ([]string, error) {
+	if _, err := s.Info(p); err != nil {
+		return nil, err
+	}
+	c := &collection{parent: make(map[Path]string)}
+	var err error
+	if c.infos, _, err = s.load(); err == nil {
+		c.roots, _, err = s.roots()
+	}
+	var leased []Root
+	if err == nil {
+		leased, err = s.leaseRoots()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot find out what keeps %s: %w", p, err)
+	}
+	c.roots = append(c.roots, leased...)
+	c.mark()
+	return c.why(p), nil
+}

@@ -1,0 +1,198 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"osbuild/store/fsys"
+)
+
+// recover checks what former boots left not durable. Other processes that
+// open the store at the same time wait.
+func (s *Store) recover() error {
+	boot, err := bootID()
+	if err != nil {
+		return err
+	}
+	old, err := s.formerBoots(boot)
+	if err != nil || len(old) == 0 {
+		return err
+	}
+	if s.readOnly {
+		return s.distrust(old)
+	}
+	return s.collector.with(s, unix.LOCK_EX, func() error {
+		// Somebody else may have been faster.
+		old, err := s.formerBoots(boot)
+		if err != nil || len(old) == 0 {
+			return err
+		}
+		return s.mend(old)
+	})
+}
+
+func (s *Store) formerBoots(boot string) ([]string, error) {
+	entries, err := os.ReadDir(s.at(pendingFolder))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // a root that somebody copied without it
+	}
+	if err != nil {
+		return nil, err
+	}
+	var old []string
+	for _, e := range entries {
+		if e.Name() != boot {
+			old = append(old, e.Name())
+		}
+	}
+	return old, nil
+}
+
+// pendingOf returns the sessions of former boots and the records that they
+// list, each with its hash.
+func (s *Store) pendingOf(boots []string) (sessions map[string]bool, records map[string]string, err error) {
+	sessions, records = make(map[string]bool), make(map[string]string)
+	for _, boot := range boots {
+		entries, err := os.ReadDir(s.at(pendingFolder, boot))
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, e := range entries {
+			sessions[e.Name()] = true
+			text, err := os.ReadFile(s.at(pendingFolder, boot, e.Name()))
+			if err != nil {
+				return nil, nil, err
+			}
+			for line := range strings.Lines(string(text)) {
+				if f := strings.Fields(line); len(f) == 3 && f[0] == "record" && strings.HasSuffix(line, "\n") {
+					records[f[1]] = f[2]
+				}
+			}
+		}
+	}
+	return sessions, records, nil
+}
+
+// suspects returns the items of these sessions.
+func (s *Store) suspects(sessions map[string]bool) (out []Info, damaged []string, err error) {
+	if !s.readOnly {
+		if err := s.dropIndex(); err != nil {
+			return nil, nil, err
+		}
+	}
+	infos, damaged, err := s.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, i := range infos {
+		if sessions[i.session] {
+			out = append(out, i)
+		}
+	}
+	slices.SortFunc(out, func(a, b Info) int { return strings.Compare(string(a.Path), string(b.Path)) })
+	return out, damaged, nil
+}
+
+// distrust makes the items of unclean boots count as not valid: a read-only
+// store cannot be mended.
+func (s *Store) distrust(boots []string) error {
+	sessions, _, err := s.pendingOf(boots)
+	if err != nil {
+		return err
+	}
+	infos, _, err := s.suspects(sessions)
+	if err != nil {
+		return err
+	}
+	s.suspect = make(map[Path]bool)
+	for _, i := range infos {
+		s.suspect[i.Path] = true
+	}
+	return nil
+}
+
+// mend hashes every item that was not durable and discards those that are
+// damaged, and likewise records. The rest is made durable before the boot is
+// forgotten.
+func (s *Store) mend(boots []string) error {
+	sessions, records, err := s.pendingOf(boots)
+	if err != nil {
+		return err
+	}
+	infos, damaged, err := s.suspects(sessions)
+	if err != nil {
+		return err
+	}
+	for _, name := range damaged {
+		if err := s.fs.Remove(s.at(infoFolder, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	for _, i := range infos {
+		if problems := s.checkTree(i, true); len(problems) > 0 {
+			if err := s.discard(i.Path); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.mendRecords(records); err != nil {
+		return err
+	}
+	if err := s.dropIndex(); err != nil {
+		return err
+	}
+	if err := s.fs.Sync(s.root); err != nil {
+		return err
+	}
+	for _, boot := range boots {
+		if err := fsys.RemoveTree(s.fs, s.at(pendingFolder, boot)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mendRecords removes the listed records whose content is not what was
+// written, and any that looks like a file whose content a crash lost: empty,
+// or with NUL bytes.
+func (s *Store) mendRecords(listed map[string]string) error {
+	kinds, err := os.ReadDir(s.at("db"))
+	if err != nil {
+		return err
+	}
+	for _, kind := range kinds {
+		if !kind.IsDir() || reservedKind(kind.Name()) {
+			continue
+		}
+		keys, err := os.ReadDir(s.at("db", kind.Name()))
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			data, err := os.ReadFile(s.at("db", kind.Name(), key.Name()))
+			if err != nil {
+				return err
+			}
+			sum := sha256.Sum256(data)
+			want, known := listed[kind.Name()+"/"+key.Name()]
+			lost := len(data) == 0 || slices.Contains(data, 0)
+			if !lost && (!known || want == hex.EncodeToString(sum[:])) {
+				continue
+			}
+			if err := s.fs.Remove(s.at("db", kind.Name(), key.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
