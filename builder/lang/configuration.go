@@ -41,7 +41,7 @@ func (l *loader) declareKinds() error {
 func (l *loader) configuration(thread *starlark.Thread, a *configuration) (starlark.Value, error) {
 	fields, ok := a.Fields.(*starlark.Dict)
 	if !ok {
-		return nil, value.Argument("fields", fmt.Errorf("want dict, got %s", a.Fields.Type()))
+		return nil, value.Argument("fields", fmt.Errorf("want dict, got %s", value.TypeName(a.Fields)))
 	}
 	return l.registry.Configuration(l.site(thread), a.Name, a.Doc, fields)
 }

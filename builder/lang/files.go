@@ -114,7 +114,7 @@ func (l *loader) localFile(thread *starlark.Thread, a *localFile) (starlark.Valu
 	if a.Select == nil {
 		return item(l.options.Graph.Source(l.ctx, name, abs, nil, "", pos))
 	}
-	s := &selection{loader: l, fn: a.Select, known: map[string]bool{}}
+	s := &selection{loader: l, depth: depth(thread) + 1, fn: a.Select, known: map[string]bool{}}
 	p, err := l.options.Graph.Source(l.ctx, name, abs, s.filter, "", pos)
 	if err := s.failure(); err != nil {
 		return nil, err
@@ -143,6 +143,7 @@ func itemName(file string) string {
 type selection struct {
 	loader *loader
 	fn     starlark.Callable
+	depth  int
 
 	mu    sync.Mutex
 	known map[string]bool
@@ -157,14 +158,14 @@ func (s *selection) filter(rel, typ string) bool {
 	if ok || s.err != nil {
 		return take
 	}
-	v, err := s.loader.call(s.fn, starlark.String(rel), starlark.String(typ))
+	v, err := s.loader.callWithin(s.depth, s.fn, starlark.String(rel), starlark.String(typ))
 	if err != nil {
 		s.err = err
 		return false
 	}
 	b, ok := v.(starlark.Bool)
 	if !ok {
-		s.err = value.Argument("select", fmt.Errorf("want a function that gives True or False, got %s for %q", v.Type(), rel))
+		s.err = value.Argument("select", fmt.Errorf("want a function that gives True or False, got %s for %q", value.TypeName(v), rel))
 		return false
 	}
 	s.known[key] = bool(b)

@@ -13,7 +13,6 @@ import (
 	"runtime/debug"
 	"sort"
 	"strings"
-	"sync/atomic"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -46,13 +45,14 @@ type loader struct {
 	library     library
 	calls       callSites
 	modules     map[string]*module
-	// depth counts the calls that have not returned.
-	depth atomic.Int32
 	// visible are the names of the file that the user named: what it defines
 	// and what it loads.
 	visible starlark.StringDict
 	// own holds the service types that files made: their values are Starlark's.
 	own map[*service.Type]bool
+	// records holds, for those of them whose default is a record, its schema:
+	// other values are of the same kind.
+	records map[*service.Type]*value.Schema
 }
 
 // module is a file under evaluation (loading) or evaluated.

@@ -41,7 +41,7 @@ type simpleService struct {
 }
 
 func (l *loader) declareServices() error {
-	l.own = map[*service.Type]bool{}
+	l.own, l.records = map[*service.Type]bool{}, map[*service.Type]*value.Schema{}
 	l.predeclared["delete"] = deletion{}
 	return errors.Join(
 		function(l, "service_type", "A kind of service.", newType{}, l.serviceType),
@@ -74,27 +74,11 @@ func (l *loader) serviceType(thread *starlark.Thread, a *newType) (starlark.Valu
 		a.Default.Freeze()
 		t.Default, t.HasDefault = a.Default, true
 		if r, ok := a.Default.(*value.Record); ok {
-			t.Check = sameRecord(r.Schema())
+			l.records[t] = r.Schema()
 		}
 	}
 	l.own[t] = true
 	return l.registry.FromGo(t), nil
-}
-
-// sameRecord checks the values of a type whose default is a record: others
-// are of the same kind, or the type's functions would fail with less to say.
-func sameRecord(s *value.Schema) func(any) (any, error) {
-	return func(v any) (any, error) {
-		sv, ok := v.(starlark.Value)
-		if !ok {
-			return v, nil
-		}
-		accepted, err := value.RecordOf(s).Accept(&value.Site{}, sv)
-		if err != nil {
-			return nil, err
-		}
-		return accepted, nil
-	}
 }
 
 func (l *loader) extension(thread *starlark.Thread, a *newExtension) (starlark.Value, error) {
@@ -127,7 +111,7 @@ func functionName(fn starlark.Callable) string {
 func (l *loader) contributions(at *value.Site, target *service.Type, v starlark.Value) ([]any, error) {
 	list, ok := v.(starlark.Indexable)
 	if _, text := v.(starlark.String); !ok || text {
-		return nil, fmt.Errorf("want a list of contributions, got %s (write [...] around it)", v.Type())
+		return nil, fmt.Errorf("want a list of contributions, got %s (write [...] around it)", value.TypeName(v))
 	}
 	v.Freeze()
 	out := make([]any, list.Len())
@@ -164,47 +148,53 @@ func (l *loader) contribution(at *value.Site, target *service.Type, v starlark.V
 	if len(names) == 1 {
 		return nil, first
 	}
-	return nil, fmt.Errorf("want %s, got %s", strings.Join(names, " or "), v.Type())
+	return nil, fmt.Errorf("want %s, got %s", strings.Join(names, " or "), value.TypeName(v))
 }
 
-// instance declares a service of a type with a value.
-func (l *loader) instance(at *value.Site, t *service.Type, v starlark.Value) (*service.Service, error) {
+// serviceValue gives a value as services of a type keep it.
+func (l *loader) serviceValue(at *value.Site, t *service.Type, v starlark.Value) (any, error) {
 	v.Freeze()
 	if l.own[t] {
-		return service.WithValue(t, v, at.Pos)
-	}
-	// A value that is a list mostly holds what may be contributed too, so
-	// that tuples can stand for records. If not, the type's own check speaks.
-	var why error
-	if _, ok := v.(*starlark.List); ok && t.Elements != nil {
-		list, err := l.contributions(at, t, v)
-		if err == nil {
-			return service.WithValue(t, list, at.Pos)
+		if s := l.records[t]; s != nil {
+			return value.RecordOf(s).Accept(at, v)
 		}
-		why = fmt.Errorf("cannot declare service %q: %w", t.Name, err)
+		return v, nil
 	}
 	plain, err := l.registry.Plain(v)
 	if err != nil {
 		return nil, err
 	}
-	s, err := service.WithValue(t, plain, at.Pos)
-	if err != nil && why != nil {
-		return nil, why
+	if _, ok := v.(*starlark.List); !ok || t.Elements == nil {
+		return plain, nil
 	}
-	return s, err
+	// A value that is a list mostly holds what may be contributed too, so
+	// that tuples can stand for records.
+	list, err := l.contributions(at, t, v)
+	if err == nil {
+		return list, nil
+	}
+	if t.Check != nil {
+		if _, refused := t.Check(plain); refused != nil {
+			return nil, err
+		}
+	}
+	return plain, nil
 }
 
 func (l *loader) service(thread *starlark.Thread, a *newService) (starlark.Value, error) {
 	at := l.site(thread)
-	var (
-		s   *service.Service
-		err error
-	)
 	if a.Value == nil {
-		s, err = service.New(a.Type, at.Pos)
-	} else {
-		s, err = l.instance(at, a.Type, a.Value)
+		s, err := service.New(a.Type, at.Pos)
+		if err != nil {
+			return nil, err
+		}
+		return l.registry.FromGo(s), nil
 	}
+	v, err := l.serviceValue(at, a.Type, a.Value)
+	if err != nil {
+		return nil, fmt.Errorf("cannot declare service %q: %w", a.Type.Name, err)
+	}
+	s, err := service.WithValue(a.Type, v, at.Pos)
 	if err != nil {
 		return nil, err
 	}
@@ -261,11 +251,11 @@ func (l *loader) modifyServices(thread *starlark.Thread, b *starlark.Builtin, ar
 func (l *loader) clause(at *value.Site, v starlark.Value) (service.Clause, error) {
 	pair, ok := v.(starlark.Tuple)
 	if !ok || len(pair) != 2 {
-		return service.Clause{}, fmt.Errorf("want a pair (type, function or delete), got %s", v.Type())
+		return service.Clause{}, fmt.Errorf("want a pair (type, function or delete), got %s", value.TypeName(v))
 	}
 	t, ok := pair[0].(*value.ServiceType)
 	if !ok {
-		return service.Clause{}, fmt.Errorf("want a service_type first, got %s", pair[0].Type())
+		return service.Clause{}, fmt.Errorf("want a service_type first, got %s", value.TypeName(pair[0]))
 	}
 	switch change := pair[1].(type) {
 	case deletion:
@@ -276,12 +266,8 @@ func (l *loader) clause(at *value.Site, v starlark.Value) (service.Clause, error
 			if err != nil {
 				return nil, err
 			}
-			s, err := l.instance(at, t.T, v)
-			if err != nil {
-				return nil, err
-			}
-			return s.Value, nil
+			return l.serviceValue(at, t.T, v)
 		}}, nil
 	}
-	return service.Clause{}, fmt.Errorf("want a function or delete second, got %s", pair[1].Type())
+	return service.Clause{}, fmt.Errorf("want a function or delete second, got %s", value.TypeName(pair[1]))
 }

@@ -125,12 +125,18 @@ values = [s.value for s in changed]
 kinds = [s.type.name for s in gone] + [s.type.name for s in none]
 lib = modify_services([service(profile, ["/x"])], (profile, lambda v: v + ["/y"]))
 groups = [g for g in lib[0].value]
+c = configuration("c", {"n": field(int, 1, sanitize = lambda v: v + 1)})
+t = service_type("t", default = c())
+tuples = [service(t).value.n, service(t, (5,)).value.n, modify_services([service(t)], (t, lambda v: v.replace(n = 7)))[0].value.n]
 `)
 	if got := fmt.Sprint(get[[]any](t, e, "values")); got != "[4 22]" {
 		t.Errorf("the values are %s", got)
 	}
 	if got := fmt.Sprint(get[[]any](t, e, "kinds")); got != "[b a b a]" {
 		t.Errorf("the types are %s", got)
+	}
+	if got := fmt.Sprint(get[[]any](t, e, "tuples")); got != "[2 6 8]" {
+		t.Errorf("the configurations are %s", got)
 	}
 	if got := fmt.Sprint(get[[]any](t, e, "groups")); got != "[/x /y]" {
 		t.Errorf("the groups are %s", got)
@@ -150,6 +156,10 @@ func TestServiceErrors(t *testing.T) {
 		{
 			"value of another record", "c = configuration(\"c\", {\"a\": field(int, 1)})\nt = service_type(\"t\", default = c())\ns = service(t, \"x\")\n",
 			`system.star:4:5: cannot declare service "t": want c, got string`,
+		},
+		{
+			"modify into another record", "c = configuration(\"c\", {\"a\": field(int, 1)})\nt = service_type(\"t\", default = c())\nx = modify_services([service(t)], (t, lambda v: v.a))\n",
+			`system.star:4:35: cannot modify service "t": want c, got int`,
 		},
 		{
 			"wrong element of a library type", "s = service(account, [5])\n",

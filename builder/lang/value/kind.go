@@ -39,7 +39,7 @@ type mismatch struct {
 }
 
 func (m *mismatch) Error() string {
-	s := fmt.Sprintf("want %s, got %s", m.want, typeName(m.got))
+	s := fmt.Sprintf("want %s, got %s", m.want, TypeName(m.got))
 	if m.hint != "" {
 		s += " (" + m.hint + ")"
 	}
@@ -193,7 +193,7 @@ func (k dict) Accept(at *Site, v starlark.Value) (starlark.Value, error) {
 	for key, e := range starlark.Entries(in) {
 		s, ok := key.(starlark.String)
 		if !ok {
-			return nil, fmt.Errorf("want string keys, got %s as a key", typeName(key))
+			return nil, fmt.Errorf("want string keys, got %s as a key", TypeName(key))
 		}
 		accepted, err := k.of.Accept(at, e)
 		if err != nil {

@@ -94,7 +94,7 @@ func (r *Registry) Configuration(at *Site, name, doc string, fields *starlark.Di
 	for key, v := range fields.Entries() {
 		fieldName, ok := key.(starlark.String)
 		if !ok {
-			return nil, fmt.Errorf("cannot define %s: want the names of fields as keys, got %s: %w", name, typeName(key), ErrSchema)
+			return nil, fmt.Errorf("cannot define %s: want the names of fields as keys, got %s: %w", name, TypeName(key), ErrSchema)
 		}
 		f := Field{Name: string(fieldName)}
 		if fv, ok := v.(*FieldValue); ok {

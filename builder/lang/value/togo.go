@@ -57,7 +57,7 @@ func (r *Registry) plain(v starlark.Value, depth int) (any, error) {
 		for key, e := range starlark.Entries(v) {
 			name, ok := key.(starlark.String)
 			if !ok {
-				return nil, fmt.Errorf("want string keys in a dict, got %s", typeName(key))
+				return nil, fmt.Errorf("want string keys in a dict, got %s", TypeName(key))
 			}
 			g, err := r.plain(e, depth-1)
 			if err != nil {
@@ -163,7 +163,7 @@ func (r *Registry) toGo(v starlark.Value, t reflect.Type) (reflect.Value, error)
 		p.Elem().Set(elem)
 		return p, nil
 	}
-	return out, fmt.Errorf("want %s, got %s", typeWord(t), typeName(v))
+	return out, fmt.Errorf("want %s, got %s", typeWord(t), TypeName(v))
 }
 
 // setInt sets a Go number, if out is one.

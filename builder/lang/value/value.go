@@ -43,8 +43,8 @@ func NewRegistry(site func(*starlark.Thread) *Site, call Call) *Registry {
 	}
 }
 
-// typeName names the type of a value as messages do.
-func typeName(v starlark.Value) string {
+// TypeName names the type of a value as messages do.
+func TypeName(v starlark.Value) string {
 	switch v := v.(type) {
 	case starlark.NoneType:
 		return "None"
