@@ -35,7 +35,7 @@ func (r *Root) give(fd int, name string, mode uint32, o Owner) error {
 		return fmt.Errorf("cannot set the mode of %s to %04o: %w", name, mode, err)
 	}
 	if chown != nil {
-		return fmt.Errorf("cannot give %s to %d:%d: %w", name, o.UID, o.GID, errors.Join(ErrOwner, chown))
+		return fmt.Errorf("cannot give %s to %d:%d: %w: %w", name, o.UID, o.GID, ErrOwner, chown)
 	}
 	return nil
 }
