@@ -119,7 +119,11 @@ func (c *softener) own(path string, st *unix.Stat_t) error {
 	if int(st.Uid) == uid && (uid != 0 || int(st.Gid) == gid) {
 		return nil
 	}
-	return c.fs.Chown(path, uid, gid)
+	if err := c.fs.Chown(path, uid, gid); err != nil {
+		// Not wrapped: the store's own permissions are not the cause.
+		return fmt.Errorf("%s belongs to the user %d, from whom only root may take it: %v", path, st.Uid, err)
+	}
+	return nil
 }
 
 // strip removes extended attributes. A security label stays: it belongs to

@@ -86,6 +86,8 @@ func (s *Store) PutRecord(kind, key string, data []byte) error {
 }
 
 func (s *Store) putRecord(kind, key, path string, data []byte) error {
+	s.registering.RLock()
+	defer s.registering.RUnlock()
 	sum := sha256.Sum256(data)
 	if _, err := s.pend("record " + kind + "/" + key + " " + hex.EncodeToString(sum[:])); err != nil {
 		return err

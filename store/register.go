@@ -86,6 +86,8 @@ func (s *Store) registerLocked(i Info, temp string) (Info, error) {
 			return Info{}, err
 		}
 	}
+	s.registering.RLock()
+	defer s.registering.RUnlock()
 	session, err := s.pend("item " + i.Path.Base())
 	if err != nil {
 		return Info{}, err

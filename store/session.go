@@ -38,7 +38,7 @@ func bootID() (string, error) {
 }
 
 // pend notes that an item or record is about to be registered and returns
-// the session's name.
+// the session's name. The caller holds s.registering.
 func (s *Store) pend(line string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,6 +87,8 @@ func (s *Store) openSession() (err error) {
 // Sync makes all durable that was registered so far: one syncfs. It is
 // called once, at the end of a command.
 func (s *Store) Sync() error {
+	s.registering.Lock()
+	defer s.registering.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.session == nil {

@@ -85,6 +85,10 @@ type Store struct {
 
 	collector lockFile // held shared while a lease grows, exclusive by a collection
 
+	// registering is held for reading from noting a registration until it is
+	// done, and for writing by Sync, which must not come in between.
+	registering sync.RWMutex
+
 	mu      sync.Mutex
 	session *session      // what this process has not made durable yet
 	suspect map[Path]bool // of an unclean boot, where we may not mend (read-only)
