@@ -35,23 +35,24 @@ const notDigit = 0xff
 
 // Four characters of 5 bits index the table of known prefixes.
 const (
-	prefixLen  = 4
-	prefixMask = 1<<(5*prefixLen) - 1
+	prefixLen   = 4
+	prefixMask  = 1<<(5*prefixLen) - 1
+	prefixWords = (prefixMask + 1) / 64
 )
 
 // Scanner is a writer that notes which of its candidates it has seen.
 type Scanner struct {
-	candidates map[string]bool // to: seen
-	prefixes   []uint64        // one bit for each possible prefix of a candidate
-	missing    int             // candidates not seen yet
-	tail       []byte          // the last bytes that may start a digest
+	candidates map[string]bool      // to: seen
+	prefixes   *[prefixWords]uint64 // one bit for each possible prefix of a candidate
+	missing    int                  // candidates not seen yet
+	tail       []byte               // the last bytes that may start a digest
 }
 
 // NewScanner looks for the given digests.
 func NewScanner(digests []string) (*Scanner, error) {
 	s := &Scanner{
 		candidates: make(map[string]bool, len(digests)),
-		prefixes:   make([]uint64, (prefixMask+1)/64),
+		prefixes:   new([prefixWords]uint64),
 		tail:       make([]byte, 0, 2*DigestLen),
 	}
 	for _, d := range digests {
@@ -128,20 +129,20 @@ func (s *Scanner) run(b []byte, i int) int {
 	for k := range prefixLen - 1 {
 		code = code<<5 | uint32(digits[b[i+k]])
 	}
-	for {
-		code = (code<<5 | uint32(digits[b[i+prefixLen-1]])) & prefixMask
+	// Two views of b, one at the end of the prefix and one at the end of the
+	// window, of equal length, so that no bound is checked in the loop.
+	ends := b[i+DigestLen-1:]
+	heads := b[i+prefixLen-1:][:len(ends)]
+	for k, c := range ends {
+		if digits[c] == notDigit {
+			return i + k + DigestLen
+		}
+		code = (code<<5 | uint32(digits[heads[k]])) & prefixMask
 		if s.prefixes[code/64]&(1<<(code%64)) != 0 {
-			s.look(b[i : i+DigestLen])
-		}
-		i++
-		end := i + DigestLen - 1
-		if end >= len(b) {
-			return i
-		}
-		if digits[b[end]] == notDigit {
-			return end + 1
+			s.look(b[i+k : i+k+DigestLen])
 		}
 	}
+	return len(b) - DigestLen + 1
 }
 
 func (s *Scanner) look(window []byte) {
