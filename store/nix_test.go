@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -372,5 +373,65 @@ func TestNixLoadDB(t *testing.T) {
 		if fmt.Sprint(theirs) != fmt.Sprint(ours) {
 			t.Errorf("referrers of %s: %q, theirs %q", i.Path, ours, theirs)
 		}
+	}
+}
+
+// The same graph with the same roots, direct and indirect, has the same dead.
+func TestNixGC(t *testing.T) {
+	n := newNix(t)
+	s := open(t)
+	l, err := s.NewLease("graph")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(7, 8))
+	var all []store.Path
+	expr := "let\n"
+	for k := range 60 {
+		content, script := fmt.Sprintf("node %d", k), fmt.Sprintf("node %d", k)
+		var refs []store.Path
+		for range min(k, r.IntN(4)) {
+			to := r.IntN(k)
+			content += " " + string(all[to])
+			script += fmt.Sprintf(" ${n%d}", to)
+			refs = append(refs, all[to])
+		}
+		all = append(all, text(t, s, l, "node", content, refs...))
+		expr += fmt.Sprintf("n%d = builtins.toFile \"node\" \"%s\";\n", k, script)
+	}
+	expr += "in [ "
+	for k := range all {
+		expr += fmt.Sprintf("n%d ", k)
+	}
+	n.run(nil, "nix-instantiate", "--store", n.uri, "--eval", "--strict", "--read-write-mode", "-E", expr+"]")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for k := range 5 {
+		p := all[r.IntN(len(all))]
+		link := filepath.Join(n.home, fmt.Sprintf("root%d", k))
+		n.run(nil, "nix-store", "--store", n.uri, "--add-root", link+"-nix", "-r", string(p))
+		if err := s.AddRoot(link, p); err != nil {
+			t.Fatal(err)
+		}
+		if k == 0 { // a root that is gone
+			if err := errors.Join(os.Remove(link), os.Remove(link+"-nix")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	theirs := strings.Fields(n.run(nil, "nix-store", "--store", n.uri, "--gc", "--print-dead"))
+	res, err := s.GC(context.Background(), store.GCOptions{DryRun: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ours []string
+	for _, p := range res.Freed {
+		ours = append(ours, string(p))
+	}
+	slices.Sort(ours)
+	slices.Sort(theirs)
+	if !slices.Equal(ours, theirs) || len(ours) == 0 || len(ours) == len(all) {
+		t.Errorf("dead here %q\nand there %q", ours, theirs)
 	}
 }
