@@ -61,9 +61,6 @@ func (r *Registry) Register(name string, proto any, doc string, convert func(any
 // registered says whether the schema has a constructor.
 func (s *Schema) registered() bool { return s.registry.names[s.name] == s }
 
-// Lookup finds a registered schema by the name of its constructor.
-func (r *Registry) Lookup(name string) *Schema { return r.names[name] }
-
 // schemaOf gives the schema of a struct type, and makes one for a struct that
 // has tags but no constructor of its own: it is written as a tuple.
 func (r *Registry) schemaOf(t reflect.Type) *Schema {

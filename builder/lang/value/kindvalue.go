@@ -111,7 +111,7 @@ func (r *Registry) Configuration(at *Site, name, doc string, fields *starlark.Di
 		f.Required = f.Default == nil
 		list = append(list, f)
 	}
-	s, err := NewSchema(r, name, doc, list)
+	s, err := newSchema(r, name, doc, list)
 	if err != nil {
 		return nil, err
 	}

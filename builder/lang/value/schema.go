@@ -49,8 +49,8 @@ type Field struct {
 // ErrSchema is a definition of fields that cannot be used.
 var ErrSchema = errors.New("wrong definition of fields")
 
-// NewSchema defines the records of a user's configuration().
-func NewSchema(r *Registry, name, doc string, fields []Field) (*Schema, error) {
+// newSchema defines the records of a user's configuration().
+func newSchema(r *Registry, name, doc string, fields []Field) (*Schema, error) {
 	s := &Schema{name: name, doc: doc, fields: fields, registry: r}
 	if err := s.finish(); err != nil {
 		return nil, err
@@ -84,9 +84,6 @@ func identifier(s string) bool {
 	}
 	return s != ""
 }
-
-// Fields lists the fields in their order.
-func (s *Schema) Fields() []Field { return s.fields }
 
 // Doc says what the records are for.
 func (s *Schema) Doc() string { return s.doc }
