@@ -45,7 +45,6 @@ func TestScripts(t *testing.T) {
 			env.Setenv("OSBUILD_ROOT", filepath.Join(env.WorkDir, ".root"))
 			env.Setenv("OSBUILD_INIT", initProgram)
 			env.Setenv("XDG_RUNTIME_DIR", filepath.Join(env.WorkDir, ".run"))
-			env.Setenv("OSBUILD_STATE", filepath.Join(env.WorkDir, ".run", "osbuild"))
 			env.Setenv("GOROOT", goroot(t))
 			env.Setenv("GOTELEMETRY", "off")
 			return os.MkdirAll(filepath.Join(env.WorkDir, ".run"), 0o700)
