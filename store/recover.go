@@ -31,7 +31,7 @@ func (s *Store) recover() error {
 	if s.readOnly {
 		return s.distrust(old)
 	}
-	return s.collector.with(s, unix.LOCK_EX, func() error {
+	err = s.collector.with(s, unix.LOCK_EX, func() error {
 		// Somebody else may have been faster.
 		old, err := s.formerBoots(boot)
 		if err != nil || len(old) == 0 {
@@ -39,6 +39,10 @@ func (s *Store) recover() error {
 		}
 		return s.mend(old)
 	})
+	if errors.Is(err, fs.ErrPermission) {
+		return s.distrust(old) // another user's root
+	}
+	return err
 }
 
 func (s *Store) formerBoots(boot string) ([]string, error) {

@@ -82,14 +82,16 @@ func (s *Store) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 		}
 	}
 	paths = sortPaths(paths)
-	if !s.readOnly {
-		// So that no collection takes what is being checked. Checking is no
-		// use of an item.
-		l, err := s.NewLease("store verify")
-		if err != nil {
-			return r, err
-		}
+	// So that no collection takes what is being checked.
+	l, err := s.NewLease("store verify")
+	switch {
+	case errors.Is(err, ErrReadOnly), errors.Is(err, fs.ErrPermission):
+		l = nil // another user's root
+	case err != nil:
+		return r, err
+	default:
 		defer l.Close()
+		// Checking is no use of an item.
 		if err := l.add(false, paths); err != nil {
 			return r, err
 		}
@@ -98,7 +100,7 @@ func (s *Store) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 		if err := ctx.Err(); err != nil {
 			return r, err
 		}
-		problems, checked, err := s.verifyItem(p, o)
+		problems, checked, err := s.verifyItem(p, o.Paths != nil, o.Contents, l != nil)
 		if err != nil {
 			return r, err
 		}
@@ -110,15 +112,16 @@ func (s *Store) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	return r, nil
 }
 
-// verifyItem checks one item. The info file is read here and not taken from
-// the index, because it is the truth.
-func (s *Store) verifyItem(p Path, o VerifyOptions) (problems []Problem, checked bool, err error) {
+// verifyItem checks one item: one that the user named, or one that was listed
+// and may be collected since, unless it is leased. The info file is read here
+// and not taken from the index, because it is the truth.
+func (s *Store) verifyItem(p Path, named, contents, leased bool) (problems []Problem, checked bool, err error) {
 	i, err := s.Info(p)
 	var damaged *InfoError
 	switch {
 	case errors.As(err, &damaged):
 		return []Problem{{p, ProblemInfo, damaged.Err.Error()}}, true, nil
-	case errors.Is(err, ErrNotFound) && o.Paths == nil:
+	case errors.Is(err, ErrNotFound) && !named:
 		return nil, false, nil // collected since the list was made
 	case err != nil:
 		return nil, false, err
@@ -128,8 +131,8 @@ func (s *Store) verifyItem(p Path, o VerifyOptions) (problems []Problem, checked
 			problems = append(problems, Problem{p, ProblemReference, "it refers to " + string(r) + ", which is not valid"})
 		}
 	}
-	problems = append(problems, s.checkTree(i, o.Contents)...)
-	if len(problems) > 0 && s.readOnly {
+	problems = append(problems, s.checkTree(i, contents)...)
+	if len(problems) > 0 && !leased {
 		// Without a lease the item may have been collected meanwhile.
 		if _, err := s.Info(p); errors.Is(err, ErrNotFound) {
 			return nil, false, nil
