@@ -9,17 +9,9 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"osbuild/runner/mount"
 	"osbuild/runner/spec"
 )
-
-// namespaceNames are the words of spec.Program.Namespaces.
-var namespaceNames = map[string]uint64{
-	"pid": unix.CLONE_NEWPID, "net": unix.CLONE_NEWNET, "ipc": unix.CLONE_NEWIPC,
-	"uts": unix.CLONE_NEWUTS, "cgroup": unix.CLONE_NEWCGROUP,
-}
 
 // Eval runs one program over its closure, as root of a container that has one
 // id, and returns how it ended. When ctx ends, it is killed, with a PID
@@ -38,11 +30,13 @@ func eval(ctx context.Context, p spec.Program, stdio Stdio) (spec.Exit, error) {
 	}
 	var namespaces uint64
 	for _, name := range p.Namespaces {
-		flag, ok := namespaceNames[name]
-		if !ok && name != "user" && name != "mnt" {
+		i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == name })
+		switch {
+		case i >= 0:
+			namespaces |= kinds[i].flag
+		case name != "user" && name != "mnt":
 			return spec.Exit{}, fmt.Errorf("unknown namespace %q: choose of pid, net, ipc, uts and cgroup", name)
 		}
-		namespaces |= flag
 	}
 	who, err := containerIdentity(1, 0, "", true)
 	if err != nil {

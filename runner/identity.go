@@ -40,6 +40,14 @@ func (i *identity) close() {
 	}
 }
 
+// onHost is the container's map as the host sees it.
+func (i *identity) onHost() spec.IDMap {
+	if i.asRoot {
+		return i.inner
+	}
+	return i.outer // the inner map repeats it within the outer one
+}
+
 // base is the first id of root's range, 0 without one.
 func (i *identity) base() int {
 	if i.lock == nil {

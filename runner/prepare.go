@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -121,6 +120,9 @@ func prepare(o Options, dry bool) (_ *prepared, err error) {
 	}
 	p.argv = []string{o.System + "/boot"}
 	p.env = environment()
+	p.plan.HostName, p.plan.Program, p.plan.Env = o.Container.HostName, p.argv, p.env
+	p.plan.IDs = p.who.onHost()
+	p.plan.Namespaces = append([]string{"user", "mnt"}, namesOf(p.namespaces)...)
 	return p, nil
 }
 
@@ -230,23 +232,40 @@ func readSecrets(files map[string]string) (map[string][]byte, error) {
 	return out, nil
 }
 
-// namespaceFlags are nsenter's options for the namespaces that a container has
-// of its own.
-func namespaceFlags(namespaces uint64) string {
-	flags := []string{"-U", "-m"}
-	for _, x := range []struct {
-		bit  uint64
-		flag string
-	}{
-		{unix.CLONE_NEWPID, "-p"},
-		{unix.CLONE_NEWNET, "-n"},
-		{unix.CLONE_NEWIPC, "-i"},
-		{unix.CLONE_NEWUTS, "-u"},
-		{unix.CLONE_NEWCGROUP, "-C"},
-	} {
-		if namespaces&x.bit != 0 {
-			flags = append(flags, x.flag)
+// kind is a kind of namespace: its clone flag, its word on the command line and
+// nsenter's option.
+type kind struct {
+	flag       uint64
+	name, join string
+}
+
+// kinds are those besides user and mount, which every process here has.
+var kinds = []kind{
+	{unix.CLONE_NEWPID, "pid", "-p"},
+	{unix.CLONE_NEWNET, "net", "-n"},
+	{unix.CLONE_NEWIPC, "ipc", "-i"},
+	{unix.CLONE_NEWUTS, "uts", "-u"},
+	{unix.CLONE_NEWCGROUP, "cgroup", "-C"},
+}
+
+func namesOf(namespaces uint64) []string {
+	var out []string
+	for _, k := range kinds {
+		if namespaces&k.flag != 0 {
+			out = append(out, k.name)
 		}
 	}
-	return strings.Join(flags, " ")
+	return out
+}
+
+// nsenter are nsenter's options for the namespaces that a container has of its
+// own; joining one that it shares would be refused.
+func nsenter(namespaces uint64) string {
+	out := "-U -m"
+	for _, k := range kinds {
+		if namespaces&k.flag != 0 {
+			out += " " + k.join
+		}
+	}
+	return out
 }

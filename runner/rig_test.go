@@ -22,7 +22,7 @@ import (
 
 // rig is a small system in a store of its own, and what a test needs to run it.
 type rig struct {
-	t        *testing.T
+	t        testing.TB
 	dir      string
 	items    []spec.Item
 	system   string
@@ -65,7 +65,7 @@ func TestMain(m *testing.M) {
 
 // newRig makes the items: a busybox with its commands, an init, and a system
 // whose boot file holds doc.
-func newRig(t *testing.T, doc map[string]any) *rig {
+func newRig(t testing.TB, doc map[string]any) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), system: itemPath("system")}
 	if !runsAsRoot() {
@@ -193,7 +193,7 @@ func (r *rig) script(o Options) string {
 	return out
 }
 
-func capture(t *testing.T, f func(out *os.File) (spec.Exit, error)) (string, spec.Exit, error) {
+func capture(t testing.TB, f func(out *os.File) (spec.Exit, error)) (string, spec.Exit, error) {
 	t.Helper()
 	pr, pw, err := os.Pipe()
 	if err != nil {

@@ -68,8 +68,6 @@ type container struct {
 	entry   *claimed
 	process *process
 	control *control
-	// console is where PID 1 and the services print.
-	console *os.File
 	// off is closed when the power-off has been ordered.
 	off   chan struct{}
 	order sync.Once
@@ -162,7 +160,7 @@ func (c *container) announce() error {
 		}
 	}
 	c.o.Message(fmt.Sprintf("container %s is running as PID %d", name, pid))
-	c.o.Message(fmt.Sprintf("run 'osbuild exec %s /bin/sh' or 'nsenter %s -t %d /bin/sh' to get a shell in it", name, namespaceFlags(c.namespaces), pid))
+	c.o.Message(fmt.Sprintf("run 'osbuild exec %s /bin/sh' or 'nsenter %s -t %d /bin/sh' to get a shell in it", name, nsenter(c.namespaces), pid))
 	return nil
 }
 

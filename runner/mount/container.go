@@ -205,7 +205,7 @@ func declared(m spec.Mount) (entry, error) {
 		return entry{}, fmt.Errorf("cannot mount %s: unknown kind %q in container.json", m.Target, m.Kind)
 	}
 	if !path.IsAbs(m.Target) || path.Clean(m.Target) != m.Target || m.Target == "/" {
-		return entry{}, fmt.Errorf("cannot mount %s on %q: write an absolute path without . or ..", m.Kind, m.Target)
+		return entry{}, fmt.Errorf("cannot mount %s on %q: write an absolute path without dot segments", m.Kind, m.Target)
 	}
 	return entry{target: m.Target, dir: true, step: Step{
 		Stage: stage, Op: OpMount, Target: m.Target, FS: m.Kind, Options: m.Options, Optional: m.Optional,

@@ -202,8 +202,10 @@ func (l *layout) dev(extra []string) error {
 		}
 	}
 	for _, x := range [][2]string{
-		{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"},
-		{"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
+		{"fd", "/proc/self/fd"},
+		{"stdin", "/proc/self/fd/0"},
+		{"stdout", "/proc/self/fd/1"},
+		{"stderr", "/proc/self/fd/2"},
 	} {
 		if err := l.leaf(Step{Op: OpLink, Target: "/dev/" + x[0], Source: x[1]}); err != nil {
 			return err
@@ -220,7 +222,7 @@ func depth(a, b string) int {
 // checkTarget refuses targets that no mapping may take.
 func checkTarget(target string) error {
 	if !path.IsAbs(target) || path.Clean(target) != target {
-		return fmt.Errorf("cannot mount on %q: write an absolute path without . or ..", target)
+		return fmt.Errorf("cannot mount on %q: write an absolute path without dot segments", target)
 	}
 	for _, own := range []string{"/", "/proc", "/sys", "/dev", "/osbuild"} {
 		if target == own || own != "/" && strings.HasPrefix(target, own+"/") {

@@ -23,6 +23,8 @@ package mount
 import (
 	"fmt"
 	"strings"
+
+	"osbuild/runner/spec"
 )
 
 // Stage says in which mount namespace a step runs.
@@ -163,17 +165,46 @@ func (s Step) String() string {
 	return strings.Join(fields, " ")
 }
 
-// Plan is everything that is done to make a root, in order.
+// Plan is everything that is done to make a root, in order, and what is then
+// started in it.
 type Plan struct {
-	Steps []Step `json:"steps"`
+	// HostName, IDs, Namespaces and Program are what the runner adds to what
+	// this package plans: they are shown, the steps do not depend on them.
+	HostName   string     `json:"hostName,omitempty"`
+	IDs        spec.IDMap `json:"ids"`
+	Namespaces []string   `json:"namespaces,omitempty"`
+	Program    []string   `json:"program,omitempty"`
+	Env        []string   `json:"env,omitempty"`
+	Steps      []Step     `json:"steps"`
 }
 
 // String prints the plan, one line a step.
 func (p Plan) String() string {
 	var b strings.Builder
+	for _, x := range []struct {
+		what    string
+		extents []spec.Extent
+	}{{"users", p.IDs.UIDs}, {"groups", p.IDs.GIDs}} {
+		for _, e := range x.extents {
+			fmt.Fprintf(&b, "map   %-9s %d-%d to %d-%d of the host\n", x.what,
+				e.Inside, e.Inside+e.Count-1, e.Outside, e.Outside+e.Count-1)
+		}
+	}
+	if len(p.Namespaces) > 0 {
+		fmt.Fprintf(&b, "own   %s\n", strings.Join(p.Namespaces, " "))
+	}
 	for _, s := range p.Steps {
 		b.WriteString(s.String())
 		b.WriteByte('\n')
+	}
+	if p.HostName != "" {
+		fmt.Fprintf(&b, "host  name %s\n", p.HostName)
+	}
+	for _, e := range p.Env {
+		fmt.Fprintf(&b, "env   %s\n", e)
+	}
+	if len(p.Program) > 0 {
+		fmt.Fprintf(&b, "exec  %s\n", strings.Join(p.Program, " "))
 	}
 	return b.String()
 }

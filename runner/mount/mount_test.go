@@ -123,7 +123,7 @@ func TestForContainerRefuses(t *testing.T) {
 		{"the store", func(c *Container) { c.User = []Bind{bind("/a", "/osbuild/store/x")} }, "cannot mount on /osbuild/store/x"},
 		{"proc", func(c *Container) { c.User = []Bind{bind("/a", "/proc/sys")} }, "cannot mount on /proc/sys"},
 		{"all of /dev", func(c *Container) { c.User = []Bind{bind("/a", "/dev")} }, "cannot mount on /dev"},
-		{"a target with dots", func(c *Container) { c.User = []Bind{bind("/a", "/x/../y")} }, "without . or .."},
+		{"a target with dots", func(c *Container) { c.User = []Bind{bind("/a", "/x/../y")} }, "without dot segments"},
 		{"a relative target", func(c *Container) { c.User = []Bind{bind("/a", "x")} }, "absolute path"},
 		{"below a link", func(c *Container) { c.User = []Bind{bind("/a", "/bin/x")} }, "/bin is a symbolic link"},
 		{"below a file", func(c *Container) {
