@@ -28,9 +28,7 @@ var layers = map[string][]string{
 	"runner/spec":          {},
 	"runner/mount":         {"runner/spec"},
 	"runner/idmap":         {"runner/spec"},
-	"runner/net":           {"runner/spec"},
-	"runner/cgroup":        {"runner/spec"},
-	"runner":               {"runner/spec", "runner/mount", "runner/idmap", "runner/net", "runner/cgroup"},
+	"runner":               {"runner/spec", "runner/mount", "runner/idmap"},
 	"runner/account":       {"runner/spec"},
 	"runner/activate/tree": {},
 	"runner/activate":      {"runner/spec", "runner/account", "runner/activate/tree"},
@@ -38,12 +36,13 @@ var layers = map[string][]string{
 
 	"builder/derivation": {"store"},
 	"builder/realise":    {"builder/derivation", "store", "runner/spec"},
-	"builder/builtin":    {"builder/realise", "builder/derivation", "store", "store/nar"},
+	"builder/builtin":    {"builder/realise", "builder/derivation", "store"},
 	"builder/golang":     {"builder/derivation", "store"},
 	"builder/service":    {"builder/derivation"},
 	"builder/services":   {"builder/service", "builder/derivation", "runner/spec"},
 	"builder/system":     {"builder/services", "builder/service", "builder/derivation", "runner/spec"},
-	"builder/lang":       {"builder/system", "builder/services", "builder/service", "builder/golang", "builder/derivation", "store"},
+	"builder/lang/value": {"builder/service", "builder/derivation", "store"},
+	"builder/lang":       {"builder/lang/value", "builder/system", "builder/services", "builder/service", "builder/golang", "builder/derivation", "runner/spec", "store"},
 }
 
 // TestLayers compares what `go list` says with the table. The commands may

@@ -18,10 +18,10 @@ import (
 )
 
 // readyFD names the descriptor by which a runner in the background tells its
-// starter how it goes: lines of messages, then `ready NAME`.
+// starter how it goes: lines of messages, then `OSBUILD-READY NAME`.
 const readyFD = "OSBUILD_READY_FD"
 
-const readyLine = "ready "
+const readyLine = "OSBUILD-READY "
 
 // Detach runs this program again in the background, with these arguments but
 // --detach, and returns the container's name once its services have started

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -15,16 +16,17 @@ import (
 func docVerb() verb {
 	return verb{
 		name:    "doc",
-		args:    "NAME",
-		summary: "print what a record or service type of the language takes",
+		args:    "NAME or FILE:NAME",
+		summary: "print what a record or service type takes",
 		help: `osbuild doc user_account
-osbuild doc account`,
+osbuild doc account
+osbuild doc system.star:my_configuration`,
 		setup: func(*pflag.FlagSet) runFunc {
-			return func(_ context.Context, a *app, args []string) error {
+			return func(ctx context.Context, a *app, args []string) error {
 				if len(args) != 1 {
 					return usagef("doc: give the name of one record or service type")
 				}
-				text, err := lang.Doc(args[0])
+				text, err := a.doc(ctx, args[0])
 				if err == nil {
 					fmt.Fprint(a.stdout, text)
 				}
@@ -32,4 +34,16 @@ osbuild doc account`,
 			}
 		},
 	}
+}
+
+func (a *app) doc(ctx context.Context, target string) (string, error) {
+	file, name, found := strings.Cut(target, ".star:")
+	if !found {
+		return lang.Doc(target)
+	}
+	e, err := a.evaluate(ctx, file+".star")
+	if err != nil {
+		return "", err
+	}
+	return e.program.Doc(name)
 }
