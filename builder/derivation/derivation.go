@@ -126,6 +126,19 @@ func OutputName(name, output string) string {
 	return name + "-" + output
 }
 
+// Deriver is how the info files of items name the derivation k that made them:
+// in the form of a store path's last part, as other readers of such files
+// expect it. Its digest holds the first 20 bytes of the key.
+func Deriver(k Key, name string) string {
+	h, err := store.ParseHash(string(k))
+	if err != nil {
+		return ""
+	}
+	const ext = ".drv"
+	b32 := h.Base32()
+	return b32[len(b32)-digestLen:] + "-" + name[:min(len(name), 211-len(ext))] + ext
+}
+
 // Key identifies d. Two derivations with one key make the same items.
 func (d *Derivation) Key() Key {
 	sum := sha256.Sum256(d.Encode())

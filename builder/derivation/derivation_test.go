@@ -161,6 +161,16 @@ func TestParseKey(t *testing.T) {
 	}
 }
 
+func TestDeriver(t *testing.T) {
+	got := Deriver(Key("01"+strings.Repeat("0", 37)+"1"+strings.Repeat("f", 24)), "web")
+	if want := "04000000000000000000000000000001-web.drv"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if p, err := store.ParsePath(store.Dir + "/" + Deriver(Key(strings.Repeat("a", 64)), strings.Repeat("n", 211))); err != nil {
+		t.Errorf("%s: %v", p, err)
+	}
+}
+
 func TestDeclarationsThatAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		summary string

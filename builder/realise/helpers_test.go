@@ -23,7 +23,7 @@ import (
 
 // world is a store with a realiser, whose programs are Go functions.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	root  string
 	store *store.Store
 	lease *store.Lease
@@ -117,13 +117,13 @@ func (e *events) built() []string {
 	return list
 }
 
-func newWorld(t *testing.T, p programs) *world {
+func newWorld(t testing.TB, p programs) *world {
 	t.Helper()
 	return openWorld(t, t.TempDir(), p)
 }
 
 // openWorld opens a store as one more process would.
-func openWorld(t *testing.T, root string, p programs) *world {
+func openWorld(t testing.TB, root string, p programs) *world {
 	t.Helper()
 	s, err := store.Open(root, store.Options{})
 	if err != nil {

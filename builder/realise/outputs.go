@@ -59,7 +59,7 @@ func (a *attempt) keepOutputs() (outputs, error) {
 			Physical:   a.out(o),
 			Scratch:    a.scratch[o],
 			Candidates: candidates,
-			Deriver:    string(a.key),
+			Deriver:    derivation.Deriver(a.key, a.drv.Name),
 		})
 		if err != nil {
 			return nil, err

@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"osbuild/builder/derivation"
 	"osbuild/builder/realise"
 	"osbuild/runner/spec"
@@ -228,6 +230,31 @@ func TestSeveralOutputs(t *testing.T) {
 	circle := must(t)(g.Derive(derivation.Derivation{Name: "circle", Builder: "/circle", Outputs: []string{"a", "b", "c"}}))
 	if _, err := w.r.Realise(t.Context(), g, circle); err == nil || !strings.Contains(err.Error(), "outputs a and b refer to each other in a circle") {
 		t.Errorf("circle: %v", err)
+	}
+	w.verify()
+}
+
+func TestOutputsOfAllKinds(t *testing.T) {
+	w := newWorld(t, programs{
+		"/link": func(p *process) error { return os.Symlink(p.env["to"], p.out("out")) },
+		"/executable": func(p *process) error {
+			return errors.Join(os.WriteFile(p.out("out"), []byte(p.env["out"]), 0o700), os.Mkdir(p.build.StoreDir+"/more", 0o700))
+		},
+		"/pipe": func(p *process) error { return unix.Mkfifo(p.out("out"), 0o600) },
+	})
+	g := w.graph()
+	exe := must(t)(g.Derive(derivation.Derivation{Name: "exe", Builder: "/executable"}))
+	link := must(t)(g.Derive(derivation.Derivation{Name: "link", Builder: "/link", Env: map[string]string{"to": exe}}))
+	paths := w.realise(g, link, exe)
+	if got, err := os.Readlink(w.store.Physical(paths[0])); err != nil || got != string(paths[1]) {
+		t.Errorf("link %q %v", got, err)
+	}
+	if got := w.read(paths[1], ""); got != string(paths[1]) {
+		t.Errorf("the executable says %q", got)
+	}
+	pipe := must(t)(g.Derive(derivation.Derivation{Name: "pipe", Builder: "/pipe"}))
+	if _, err := w.r.Realise(t.Context(), g, pipe); err == nil {
+		t.Error("a pipe became an item")
 	}
 	w.verify()
 }
@@ -485,5 +512,41 @@ func TestSubstitutes(t *testing.T) {
 		if got := w.seen.take(); len(got) > 0 {
 			t.Errorf("%s, again: %v", c.summary, got)
 		}
+	}
+}
+
+func BenchmarkTexts(b *testing.B) {
+	for b.Loop() {
+		w := openWorld(b, b.TempDir(), nil)
+		g := w.graph()
+		var all []string
+		for i := range 500 {
+			text, err := g.Text("text", fmt.Sprint(i), false, pos{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			all = append(all, text)
+		}
+		w.realise(g, all...)
+	}
+}
+
+func BenchmarkBuiltins(b *testing.B) {
+	for b.Loop() {
+		w := openWorld(b, b.TempDir(), nil)
+		g := w.graph()
+		seed, err := g.FileUnion("seed", nil, false, pos{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		var all []string
+		for i := range 200 {
+			text, err := g.Text("text", fmt.Sprint(i, seed), false, pos{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			all = append(all, text)
+		}
+		w.realise(g, all...)
 	}
 }
