@@ -83,11 +83,19 @@ func (s *Store) Infos() ([]Info, error) {
 // load reads all infos, by path. damaged are the names of files that are no
 // sound info files.
 func (s *Store) load() (infos map[Path]Info, damaged []string, err error) {
+	return s.loadWith(true)
+}
+
+// loadWith is load, with the help of the index or without.
+func (s *Store) loadWith(index bool) (infos map[Path]Info, damaged []string, err error) {
 	// The folder is read after the log: an item that is registered in
 	// between is then found in the folder.
 	log, err := os.ReadFile(s.at(indexFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err
+	}
+	if !index {
+		log = nil
 	}
 	known, torn := decodeIndex(log)
 	dir, err := os.Open(s.at(infoFolder))
@@ -121,7 +129,9 @@ func (s *Store) load() (infos map[Path]Info, damaged []string, err error) {
 			infos[i.Path] = i
 		}
 	}
-	s.improveIndex(infos, fresh, torn, len(known))
+	if index {
+		s.improveIndex(infos, fresh, torn, len(known))
+	}
 	return infos, damaged, nil
 }
 

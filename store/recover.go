@@ -87,14 +87,10 @@ func (s *Store) pendingOf(boots []string) (sessions map[string]bool, records map
 	return sessions, records, nil
 }
 
-// suspects returns the items of these sessions.
+// suspects returns the items of these sessions, and the files that are no
+// sound info files. The index may be torn too, so it is not asked.
 func (s *Store) suspects(sessions map[string]bool) (out []Info, damaged []string, err error) {
-	if !s.readOnly {
-		if err := s.dropIndex(); err != nil {
-			return nil, nil, err
-		}
-	}
-	infos, damaged, err := s.load()
+	infos, damaged, err := s.loadWith(false)
 	if err != nil {
 		return nil, nil, err
 	}

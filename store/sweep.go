@@ -115,7 +115,11 @@ func (s *Store) discardDead() (trash []string, err error) {
 			alive[st.id] = true
 			continue
 		}
-		err = errors.Join(err, s.fs.Remove(s.at(leasesFolder, st.id)), st.dead.Close())
+		// Its owner may be ending it just now, and be faster.
+		if rerr := s.fs.Remove(s.at(leasesFolder, st.id)); !errors.Is(rerr, fs.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
+		_ = st.dead.Close() // only read
 	}
 	entries, rerr := os.ReadDir(s.at(tempFolder))
 	if rerr != nil {
