@@ -242,6 +242,10 @@ func (a asm) settings() {
 	if j.namespaces&unix.CLONE_NEWNET != 0 {
 		a.loopback()
 	}
+	a.Begin("leave the caller's keys")
+	start := a.Next()
+	a.Do(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0)
+	a.SkipFrom(start) // a kernel without keys has none to leave
 	a.limits()
 	if j.noNewPrivileges {
 		a.Do(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

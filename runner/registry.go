@@ -94,7 +94,11 @@ func entries(stateRoot string) ([]Instance, error) {
 	if stateRoot == "" {
 		stateRoot = DefaultStateRoot()
 	}
-	dirs, err := os.ReadDir(filepath.Join(stateRoot, "containers"))
+	err := checkOwner(stateRoot)
+	var dirs []os.DirEntry
+	if err == nil {
+		dirs, err = os.ReadDir(filepath.Join(stateRoot, "containers"))
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -133,6 +137,19 @@ func (i Instance) Remove() error {
 type claimed struct {
 	name, dir string
 	lock      *os.File
+}
+
+// checkOwner refuses a registry that somebody else could have prepared: it may
+// lie in a folder that everybody writes to.
+func checkOwner(stateRoot string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(stateRoot, &st); err != nil {
+		return &os.PathError{Op: "examine", Path: stateRoot, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
+		return fmt.Errorf("%s is not a folder that only this user can write to; remove it, or set XDG_RUNTIME_DIR", stateRoot)
+	}
+	return nil
 }
 
 // claim takes a name in the folder of containers, or says who has it.

@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -43,7 +45,14 @@ func Run(ctx context.Context, o Options) (spec.Exit, error) {
 	for _, w := range p.warnings {
 		o.Message("warning: " + w)
 	}
-	entry, err := claimNew(filepath.Join(o.StateRoot, "containers"), o.Name, o.Container.HostName)
+	err = os.MkdirAll(o.StateRoot, 0o700)
+	if err == nil {
+		err = checkOwner(o.StateRoot)
+	}
+	var entry *claimed
+	if err == nil {
+		entry, err = claimNew(filepath.Join(o.StateRoot, "containers"), o.Name, o.Container.HostName)
+	}
 	if err != nil {
 		return spec.Exit{}, fmt.Errorf("cannot start the container: %w", err)
 	}
@@ -256,15 +265,15 @@ func (c *container) settle(ctx context.Context) (spec.Reply, error) {
 		if s.Skipped {
 			verb = "was skipped"
 		}
-		c.o.Message(fmt.Sprintf("warning: activation step %s/%s %s: %s", s.Phase, s.Name, verb, s.Reason))
+		c.warn("activation step %s/%s %s: %s", s.Phase, s.Name, verb, s.Reason)
 	}
 	up := 0
 	for _, s := range reply.Services {
 		switch {
 		case s.State == spec.StateFailed:
-			c.o.Message(fmt.Sprintf("warning: service %s failed: %s", s.Name, s.Reason))
+			c.warn("service %s failed: %s", s.Name, s.Reason)
 		case reply.TimedOut && s.AutoStart && (s.State == spec.StateStarting || s.State == spec.StateStopped):
-			c.o.Message(fmt.Sprintf("warning: service %s is %s after %s", s.Name, s.State, c.o.Wait))
+			c.warn("service %s is %s after %s", s.Name, s.State, c.o.Wait)
 		case s.State == spec.StateRunning || s.State == spec.StateDone:
 			up++
 		}
@@ -274,6 +283,18 @@ func (c *container) settle(ctx context.Context) (spec.Reply, error) {
 		c.o.Ready(c.entry.name)
 	}
 	return reply, nil
+}
+
+// warn tells the user something in words that come from the container, which
+// must not reach a terminal as control characters.
+func (c *container) warn(format string, args ...any) {
+	text := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return '\uFFFD'
+		}
+		return r
+	}, fmt.Sprintf(format, args...))
+	c.o.Message("warning: " + text)
 }
 
 // command waits for the services and runs the command in the container.

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"osbuild/runner/idmap"
 	"osbuild/runner/spec"
 )
 
@@ -227,7 +228,7 @@ func TestRunServicesThatFail(t *testing.T) {
 	r := newRig(t, map[string]any{"reply": spec.Reply{
 		TimedOut: true,
 		Services: []spec.ServiceStatus{
-			{Name: "web", State: spec.StateFailed, Reason: "exit status 3: no such config"},
+			{Name: "web", State: spec.StateFailed, Reason: "exit status 3: no such config\x1b[2J"},
 			{Name: "slow", State: spec.StateStarting, AutoStart: true},
 			{Name: "fine", State: spec.StateRunning, AutoStart: true},
 		},
@@ -238,6 +239,45 @@ func TestRunServicesThatFail(t *testing.T) {
 		if !strings.Contains(r.said(), want) {
 			t.Errorf("%q is missing in:\n%s", want, r.said())
 		}
+	}
+	if strings.Contains(r.said(), "\x1b") {
+		t.Errorf("the container wrote to the terminal: %q", r.said())
+	}
+}
+
+func TestRegistryOfSomebodyElse(t *testing.T) {
+	r := newRig(t, nil)
+	o := r.options("true")
+	if err := os.Mkdir(o.StateRoot, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(o.StateRoot, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.run(o); err == nil || !strings.Contains(err.Error(), "only this user can write to") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := List(o.StateRoot); err == nil {
+		t.Error("it was listed")
+	}
+}
+
+func TestRunWithoutSubids(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root needs no subordinate ids")
+	}
+	r := newRig(t, nil)
+	files := idmap.SystemFiles
+	t.Cleanup(func() { idmap.SystemFiles = files })
+	idmap.SystemFiles.Subuid = "/nonesuch"
+	_, _, err := r.run(r.options("true"))
+	if !errors.Is(err, idmap.ErrNoSubids) || !strings.Contains(err.Error(), "as root, run: usermod --add-subuids") || !strings.Contains(err.Error(), "--single-id") {
+		t.Errorf("got %v", err)
+	}
+	idmap.SystemFiles = files
+	t.Setenv("PATH", "/nonesuch")
+	if _, _, err := r.run(r.options("true")); !errors.Is(err, idmap.ErrNoHelper) || !strings.Contains(err.Error(), "apt-get install uidmap") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -198,6 +198,21 @@ func TestProbeAbstractSocket(t *testing.T) {
 	}
 }
 
+// The caller's session keyring is not the container's.
+func TestProbeSessionKeyring(t *testing.T) {
+	ours, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, true)
+	if err != nil {
+		t.Skip("SKIP-ENV: this kernel keeps no keys: " + err.Error())
+	}
+	r := newRig(t, nil)
+	o := r.options("")
+	o.Command = []string{itemPath("probe") + "/bin/probe", "--session"}
+	var theirs int
+	if _, err := fmt.Sscan(r.script(o), &theirs); err != nil || theirs == ours || theirs == 0 {
+		t.Errorf("our keyring is %d, the container's %d, %v", ours, theirs, err)
+	}
+}
+
 func TestProbeHostNameStaysInside(t *testing.T) {
 	before, err := os.Hostname()
 	if err != nil {

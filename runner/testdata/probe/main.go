@@ -17,6 +17,11 @@ import (
 
 func main() {
 	for _, target := range os.Args[1:] {
+		if target == "--session" {
+			id, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false)
+			fmt.Println(id, err)
+			return
+		}
 		readOnly(target)
 	}
 	host()
