@@ -81,6 +81,7 @@ func (i Instance) exec(ctx context.Context, p spec.Process, stdio Stdio, tty boo
 			return spec.Exit{}, err
 		}
 		defer term.close()
+		term.resize(stdio)
 		e.files = []*os.File{term.slave, term.slave, term.slave}
 		e.tty = true
 	}

@@ -6,7 +6,9 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	osexec "os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -141,5 +143,46 @@ func TestStopKillsAfterGrace(t *testing.T) {
 	_ = cmd.Wait()
 	if startTime(i.PID) != 0 {
 		t.Errorf("PID 1 is still there")
+	}
+}
+
+// The commands that the message names must work as they stand.
+func TestNsenterOfTheMessage(t *testing.T) {
+	path, err := osexec.LookPath("nsenter")
+	if err != nil {
+		t.Skip("SKIP-ENV: nsenter is missing: apt-get install util-linux")
+	}
+	for _, network := range []string{spec.NetworkNone, spec.NetworkHost} {
+		t.Run(network, func(t *testing.T) {
+			r := newRig(t, nil)
+			o := r.options("")
+			o.Network = network
+			r.background(o)
+			var command []string
+			eventually(t, "the message is out", func() bool {
+				_, rest, ok := strings.Cut(r.said(), "'nsenter ")
+				if ok {
+					rest, _, ok = strings.Cut(rest, "'")
+					command = strings.Fields(rest)
+				}
+				return ok
+			})
+			cmd := osexec.Command(path, append(command, "-c", "id -u; hostname; ls /osbuild/store | wc -l")...)
+			cmd.Env = []string{"PATH=/usr/bin"}
+			out, err := cmd.CombinedOutput()
+			if want := fmt.Sprintf("0\ntestbox\n%d\n", len(r.items)); err != nil || string(out) != want {
+				t.Errorf("nsenter %v: %q, %v, want %q", command, out, err, want)
+			}
+		})
+	}
+}
+
+func TestExecWithHostNetwork(t *testing.T) {
+	r := newRig(t, nil)
+	o := r.options("")
+	o.Network = spec.NetworkHost
+	i, _ := r.background(o)
+	if got := r.exec(i, sh("hostname; id -u")); got != "testbox\n0\n" {
+		t.Errorf("got %q", got)
 	}
 }

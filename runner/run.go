@@ -74,9 +74,11 @@ func Run(ctx context.Context, o Options) (spec.Exit, error) {
 type container struct {
 	o Options
 	*prepared
-	entry   *claimed
-	process *process
-	control *control
+	entry *claimed
+	// instance is what the registry says.
+	instance Instance
+	process  *process
+	control  *control
 	// off is closed when the power-off has been ordered.
 	off   chan struct{}
 	order sync.Once
@@ -156,11 +158,11 @@ func (c *container) start() error {
 func (c *container) announce() error {
 	pid := c.process.pid
 	name := c.entry.name
-	err := c.entry.describe(Instance{
+	c.instance = Instance{
 		Name: name, PID: pid, Runner: os.Getpid(), PIDStart: startTime(pid), RunnerStart: startTime(os.Getpid()),
-		BootID: bootID(), System: c.o.System, Started: time.Now(), FirstID: c.who.base(), IDs: c.count,
-	})
-	if err != nil {
+		BootID: bootID(), System: c.o.System, Started: time.Now(), FirstID: c.who.base(), IDs: c.count, dir: c.entry.dir,
+	}
+	if err := c.entry.describe(c.instance); err != nil {
 		return fmt.Errorf("cannot register the container: %w", err)
 	}
 	if c.o.PIDFile != "" {
@@ -310,5 +312,12 @@ func (c *container) command(ctx context.Context) (spec.Reply, error) {
 	if t := os.Getenv("TERM"); t != "" {
 		env = append([]string{"TERM=" + t}, env...)
 	}
-	return c.control.ask(ctx, spec.Request{Op: spec.OpRun, Process: &spec.Process{Argv: argv, Env: env, Directory: "/root"}})
+	p := spec.Process{Argv: argv, Env: env, Directory: "/root"}
+	if isTerminal(c.o.Stdin) && isTerminal(c.o.Stdout) {
+		// Somebody sits there: give the command a terminal of the container,
+		// with job control, instead of the descriptors that PID 1 holds.
+		exit, err := c.instance.Exec(ctx, p, Stdio{In: c.o.Stdin, Out: c.o.Stdout, Err: c.o.Stderr}, true)
+		return spec.Reply{Exit: &exit}, err
+	}
+	return c.control.ask(ctx, spec.Request{Op: spec.OpRun, Process: &p})
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -278,6 +279,52 @@ func TestRunWithoutSubids(t *testing.T) {
 	t.Setenv("PATH", "/nonesuch")
 	if _, _, err := r.run(r.options("true")); !errors.Is(err, idmap.ErrNoHelper) || !strings.Contains(err.Error(), "apt-get install uidmap") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestRunWithoutUserNamespaces(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root's limit is the machine's")
+	}
+	unshare, err := exec.LookPath("unshare")
+	if err != nil {
+		t.Skip("SKIP-ENV: unshare is missing: apt-get install util-linux")
+	}
+	r := newRig(t, nil)
+	o := r.options("true")
+	o.SingleID = true
+	inner := runOptions{Container: &o}.command(t)
+	cmd := exec.Command(unshare, "-Ur", "/bin/sh", "-c", `echo 0 >/proc/sys/user/max_user_namespaces && exec "$0"`, inner.Path)
+	cmd.Env = inner.Env
+	out, err := cmd.CombinedOutput()
+	for _, want := range []string{"cannot make namespaces", "user namespaces are disabled; as root, run: sysctl user.max_user_namespaces="} {
+		if err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("%q is missing in %q, %v", want, out, err)
+		}
+	}
+}
+
+// A store whose file system cannot map owners works, with one warning.
+func TestRunFromStoreWithoutIDMaps(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("a user's containers never map owners")
+	}
+	r := newRig(t, nil)
+	lower, upper, work, merged := r.dir, r.folder("upper"), r.folder("work"), r.folder("merged")
+	err := unix.Mount("overlay", merged, "overlay", 0, fmt.Sprintf("lowerdir=%s/store,upperdir=%s,workdir=%s", lower, upper, work))
+	if err != nil {
+		t.Skip("SKIP-ENV: no overlay: " + err.Error())
+	}
+	t.Cleanup(func() { _ = unix.Unmount(merged, unix.MNT_DETACH) })
+	for i := range r.items {
+		r.items[i].Physical = filepath.Join(merged, filepath.Base(r.items[i].Logical))
+	}
+	o := r.options("stat -c %u /usr/bin /usr/bin/busybox; touch /etc/x && stat -c %u /etc/x")
+	if got := r.script(o); got != "65534\n65534\n0\n" {
+		t.Errorf("got %q", got)
+	}
+	if n := strings.Count(r.said(), "shown as nobody's"); n != 1 {
+		t.Errorf("%d warnings: %s", n, r.said())
 	}
 }
 

@@ -70,10 +70,10 @@ type Options struct {
 	// Nested makes the container fit for containers in it.
 	Nested bool
 	// Stdin, Stdout and Stderr belong to Command. Nil is /dev/null.
-	Stdin, Stdout, Stderr *os.File
+	Stdin, Stdout, Stderr *os.File `json:"-"`
 	// Message gets what the user should read, a line a call. Nil drops it.
-	Message func(string)
+	Message func(string) `json:"-"`
 	// Ready is called once the services have started or failed, with the
 	// container's name.
-	Ready func(name string)
+	Ready func(name string) `json:"-"`
 }

@@ -177,6 +177,22 @@ func TestSandboxCancel(t *testing.T) {
 	eventually(t, "its processes are gone", func() bool { return marked(t, mark) == 0 })
 }
 
+func TestSandboxDiesWithItsRunner(t *testing.T) {
+	r := newRig(t, nil)
+	mark := strconv.Itoa(300000 + os.Getpid())
+	b := r.build("sleep " + mark + " & sleep " + mark)
+	cmd := runOptions{Build: &b}.command(t)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the builder runs", func() bool { return marked(t, mark) >= 2 })
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	eventually(t, "its processes are gone", func() bool { return marked(t, mark) == 0 })
+}
+
 func TestSandboxesAtOnce(t *testing.T) {
 	r := newRig(t, nil)
 	var group sync.WaitGroup

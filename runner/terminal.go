@@ -78,14 +78,13 @@ func (t *terminal) close() {
 func (t *terminal) connect(stdio Stdio) (stop func()) {
 	t.slave.Close()
 	restore := func() {}
-	if stdio.In != nil && term.IsTerminal(int(stdio.In.Fd())) {
+	if isTerminal(stdio.In) {
 		if old, err := term.MakeRaw(int(stdio.In.Fd())); err == nil {
 			restore = func() { _ = term.Restore(int(stdio.In.Fd()), old) }
 		}
 	}
 	resized := make(chan os.Signal, 1)
 	signal.Notify(resized, unix.SIGWINCH)
-	t.resize(stdio)
 	var out, in sync.WaitGroup
 	if stdio.Out != nil {
 		out.Go(func() { _, _ = io.Copy(stdio.Out, t.master) })
@@ -122,6 +121,9 @@ func (t *terminal) connect(stdio Stdio) (stop func()) {
 		restore()
 	}
 }
+
+// isTerminal says whether f is a terminal; nil is none.
+func isTerminal(f *os.File) bool { return f != nil && term.IsTerminal(int(f.Fd())) }
 
 // feed copies input into the terminal until quit is closed.
 func (t *terminal) feed(in, quit *os.File) {

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+
+	"osbuild/runner/spec"
 )
 
 // testUser is an ordinary user with subordinate ids, as which root runs all
@@ -79,18 +81,42 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-// runEnv holds the options of a container that the test binary runs instead of
-// tests, for those that kill the runner.
+// runEnv holds what the test binary runs instead of tests, for those that kill
+// the runner.
 const runEnv = "OSBUILD_TEST_RUN"
+
+// runOptions is the content of runEnv: one of both.
+type runOptions struct {
+	Container *Options
+	Build     *spec.Build
+}
+
+func (o runOptions) command(t testing.TB) *exec.Cmd {
+	t.Helper()
+	text, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), runEnv+"="+string(text))
+	cmd.Stderr = os.Stderr
+	return cmd
+}
 
 // runOnly is a runner as a process of its own.
 func runOnly() int {
-	var o Options
+	var o runOptions
 	if err := json.Unmarshal([]byte(os.Getenv(runEnv)), &o); err != nil {
 		panic(err)
 	}
 	os.Unsetenv(runEnv)
-	exit, err := Run(context.Background(), o)
+	var exit spec.Exit
+	var err error
+	if o.Build != nil {
+		exit, err = Sandbox{}.Run(context.Background(), *o.Build, os.Stderr)
+	} else {
+		exit, err = Run(context.Background(), *o.Container)
+	}
 	if err != nil {
 		os.Stderr.WriteString(err.Error() + "\n")
 		return 125
@@ -102,17 +128,7 @@ func runOnly() int {
 // registry has it.
 func (r *rig) asProcess(o Options) (*exec.Cmd, Instance) {
 	r.t.Helper()
-	o.Message = nil
-	text, err := json.Marshal(struct {
-		Options
-		Message, Ready any
-	}{Options: o})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), runEnv+"="+string(text))
-	cmd.Stderr = os.Stderr
+	cmd := runOptions{Container: &o}.command(r.t)
 	if err := cmd.Start(); err != nil {
 		r.t.Fatal(err)
 	}
