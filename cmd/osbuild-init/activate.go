@@ -5,19 +5,18 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"osbuild/runner/activate"
 	"osbuild/runner/activate/tree"
 	"osbuild/runner/spec"
+	"osbuild/runner/supervise"
 )
 
 // runActivate carries out an activation plan in a running system, or in a
@@ -59,7 +58,7 @@ func runActivate(args []string) (int, error) {
 	o.Message = func(line string) { fmt.Fprintf(os.Stderr, "osbuild-init: %s\n", line) }
 	if root.Dir() == "/" {
 		o.Mounts = activate.KernelMounts{}
-		o.Exec = execStep
+		o.Exec = execStep(root)
 	}
 	failed := 0
 	for _, st := range activate.Run(root, document, o) {
@@ -112,24 +111,24 @@ func mappedIds(name string) int {
 
 // execStep runs the program of a user step in a system that another process
 // supervises.
-func execStep(_ string, p spec.Process) error {
-	if len(p.Argv) == 0 {
-		return fmt.Errorf("no program is given")
-	}
-	if p.User != "" || p.Group != "" || len(p.Limits) > 0 {
-		return fmt.Errorf("cannot run %s: steps that take on a user run at boot only", p.Argv[0])
-	}
-	cmd := exec.Command(p.Argv[0], p.Argv[1:]...)
-	cmd.Env = append([]string{}, p.Env...)
-	cmd.Dir = p.Directory
-	if cmd.Dir == "" {
-		cmd.Dir = "/"
-	}
-	out, err := cmd.CombinedOutput()
-	os.Stderr.Write(out)
-	if err == nil {
+func execStep(root *tree.Root) func(string, spec.Process) error {
+	return func(name string, p spec.Process) error {
+		argv, err := supervise.Command(p, accounts(root), self())
+		if err != nil {
+			return err
+		}
+		cmd := exec.Command(argv[0], argv[1:]...)
+		cmd.Env = append([]string{}, p.Env...)
+		out, err := cmd.CombinedOutput()
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		for _, line := range lines {
+			if line != "" {
+				fmt.Fprintf(os.Stderr, "%s| %s\n", name, line)
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, lines[len(lines)-1])
+		}
 		return nil
 	}
-	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
-	return fmt.Errorf("%w: %s", err, strconv.Quote(string(lines[len(lines)-1])))
 }

@@ -51,10 +51,6 @@ func runInit(args []string) (int, error) {
 	if err := readPlan(root, boot.Services, &services); err != nil {
 		missing = append(missing, spec.StepStatus{Phase: spec.PhaseState, Name: "services", Reason: err.Error()})
 	}
-	self, err := os.Executable()
-	if err != nil {
-		self = "/proc/self/exe"
-	}
 	status := supervise.Run(supervise.Options{
 		Plan: services,
 		Activate: func(exec func(string, spec.Process) error) []spec.StepStatus {
@@ -64,7 +60,9 @@ func runInit(args []string) (int, error) {
 			}
 			o := here(path.Dir(bootFile))
 			o.Boot, o.Exec, o.Mounts, o.Message = true, exec, activate.KernelMounts{}, say
-			return append(missing, activate.Run(root, plan, o)...)
+			statuses := append(missing, activate.Run(root, plan, o)...)
+			go func() { say(activate.Watch(root, func(err error) { say(err.Error()) }).Error()) }()
+			return statuses
 		},
 		Homes: func(h spec.Homes) error {
 			plan, err := readActivation(root, h.Activate)
@@ -80,17 +78,13 @@ func runInit(args []string) (int, error) {
 			return joined(problems)
 		},
 		Directories: func(dirs []spec.Dir) error { return joined(activate.Directories(root, dirs)) },
-		Names: func() account.Names {
-			passwd, _ := root.ReadFile("/etc/passwd")
-			group, _ := root.ReadFile("/etc/group")
-			return account.ParseNames(passwd, group)
-		},
-		Control: control,
-		Console: console,
-		LogDir:  spec.LogDir,
-		RunDir:  path.Dir(spec.ControlSocket),
-		Socket:  spec.ControlSocket,
-		Self:    []string{self, "become"},
+		Names:       func() account.Names { return accounts(root) },
+		Control:     control,
+		Console:     console,
+		LogDir:      spec.LogDir,
+		RunDir:      path.Dir(spec.ControlSocket),
+		Socket:      spec.ControlSocket,
+		Self:        self(),
 	})
 	for _, err := range activate.Save(root) {
 		say(err.Error())
@@ -132,6 +126,22 @@ func readPlan(root *tree.Root, name string, into any) error {
 func readActivation(root *tree.Root, name string) (plan spec.ActivationPlan, err error) {
 	err = readPlan(root, name, &plan)
 	return plan, err
+}
+
+// accounts are those of the system as they are now.
+func accounts(root *tree.Root) account.Names {
+	passwd, _ := root.ReadFile("/etc/passwd")
+	group, _ := root.ReadFile("/etc/group")
+	return account.ParseNames(passwd, group)
+}
+
+// self is the command by which this program becomes another with limits.
+func self() []string {
+	exe, err := os.Executable()
+	if err != nil {
+		exe = "/proc/self/exe"
+	}
+	return []string{exe, "become"}
 }
 
 // joined makes one error of several, on one line.

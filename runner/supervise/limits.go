@@ -4,15 +4,18 @@
 package supervise
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"osbuild/runner/account"
 	"osbuild/runner/spec"
 )
 
@@ -37,23 +40,43 @@ func (s *supervisor) limited(p spec.Process, attr *syscall.ProcAttr) (path strin
 	if len(p.Limits) == 0 && (p.Umask == nil || *p.Umask == defaultUmask) {
 		return p.Argv[0], p.Argv, nil
 	}
-	for name := range p.Limits {
-		if _, ok := resources[strings.ToLower(name)]; !ok {
-			return "", nil, fmt.Errorf("cannot start %s: there is no resource limit %q", p.Argv[0], name)
-		}
-	}
-	if len(s.Self) == 0 {
-		return "", nil, fmt.Errorf("cannot start %s: this program cannot set limits", p.Argv[0])
-	}
-	text, err := json.Marshal(launch{
-		Argv: p.Argv, Directory: attr.Dir, Umask: p.Umask, Limits: p.Limits, Cred: attr.Sys.Credential,
-	})
-	if err != nil {
+	if argv, err = become(p, attr.Dir, attr.Sys.Credential, s.Self); err != nil {
 		return "", nil, err
 	}
 	attr.Sys.Credential = nil
 	attr.Dir = "/"
-	return s.Self[0], append(append([]string{}, s.Self...), string(text)), nil
+	return argv[0], argv, nil
+}
+
+// become is the command that sets limits and becomes p. self is the command
+// that runs ExecMain.
+func become(p spec.Process, dir string, cred *syscall.Credential, self []string) ([]string, error) {
+	for name := range p.Limits {
+		if _, ok := resources[strings.ToLower(name)]; !ok {
+			return nil, fmt.Errorf("cannot start %s: there is no resource limit %q", p.Argv[0], name)
+		}
+	}
+	if len(self) == 0 {
+		return nil, fmt.Errorf("cannot start %s: this program cannot set limits", p.Argv[0])
+	}
+	text, err := json.Marshal(launch{Argv: p.Argv, Directory: dir, Umask: p.Umask, Limits: p.Limits, Cred: cred})
+	if err != nil {
+		return nil, err
+	}
+	return append(slices.Clone(self), string(text)), nil
+}
+
+// Command is a command line that becomes p, for whoever runs one without
+// supervising it. self is the command that runs [ExecMain].
+func Command(p spec.Process, names account.Names, self []string) ([]string, error) {
+	if len(p.Argv) == 0 {
+		return nil, errors.New("no program is given")
+	}
+	cred, err := credential(p, func() account.Names { return names }, false)
+	if err != nil {
+		return nil, err
+	}
+	return become(p, cmp.Or(p.Directory, "/"), cred, self)
 }
 
 // ExecMain sets limits and becomes a service's process. It returns only when

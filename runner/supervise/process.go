@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"osbuild/runner/account"
 	"osbuild/runner/spec"
 )
 
@@ -68,7 +69,7 @@ func (s *supervisor) spawn(j job, ended func(e spec.Exit, lastLine string)) (pro
 	if len(p.Argv) == 0 || !filepath.IsAbs(p.Argv[0]) {
 		return nil, fmt.Errorf("cannot start %q: the program must be an absolute path", p.Argv)
 	}
-	cred, err := s.credential(p)
+	cred, err := credential(p, s.Names, s.noGroups)
 	if err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", p.Argv[0], err)
 	}
@@ -133,11 +134,11 @@ func (c *child) close() {
 
 // credential resolves the user and groups of a process. nil means to stay who
 // we are.
-func (s *supervisor) credential(p spec.Process) (*syscall.Credential, error) {
+func credential(p spec.Process, accounts func() account.Names, noGroups bool) (*syscall.Credential, error) {
 	if p.User == "" && p.Group == "" && len(p.SupplementaryGroups) == 0 {
 		return nil, nil
 	}
-	names := s.Names()
+	names := accounts()
 	uid, gid, err := names.User(p.User)
 	if err != nil {
 		return nil, err
@@ -147,7 +148,7 @@ func (s *supervisor) credential(p spec.Process) (*syscall.Credential, error) {
 			return nil, err
 		}
 	}
-	cred := &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid), NoSetGroups: s.noGroups}
+	cred := &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid), NoSetGroups: noGroups}
 	for _, name := range p.SupplementaryGroups {
 		g, err := names.Group(name)
 		if err != nil {
@@ -155,7 +156,7 @@ func (s *supervisor) credential(p spec.Process) (*syscall.Credential, error) {
 		}
 		cred.Groups = append(cred.Groups, uint32(g))
 	}
-	if s.noGroups && len(cred.Groups) > 0 {
+	if noGroups && len(cred.Groups) > 0 {
 		return nil, errors.New("supplementary groups cannot be set here")
 	}
 	return cred, nil
