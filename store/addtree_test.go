@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,10 +20,10 @@ import (
 // An unchanged tree is not read, let alone copied; any change is noticed.
 func TestStatCache(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "root")
-	creates := 0
+	var creates atomic.Int64
 	s, err := store.Open(root, store.Options{FS: &fsys.Fault{FS: fsys.OS{}, Before: func(_ int64, op, path string) error {
 		if op == "create" && strings.Contains(path, "/add-") {
-			creates++
+			creates.Add(1)
 		}
 		return nil
 	}}})
@@ -36,13 +37,13 @@ func TestStatCache(t *testing.T) {
 	settle := func() { time.Sleep(120 * time.Millisecond) } // until no entry is racy
 	add := func(wantCreates int, summary string, f store.Filter) store.Path {
 		t.Helper()
-		creates = 0
+		creates.Store(0)
 		i, err := s.AddTree(ctx, l, "tree", src, f)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if creates != wantCreates {
-			t.Errorf("%s: %d files were copied, want %d", summary, creates, wantCreates)
+		if n := int(creates.Load()); n != wantCreates {
+			t.Errorf("%s: %d files were copied, want %d", summary, n, wantCreates)
 		}
 		if h, size, err := s.HashTree(ctx, src, f); err != nil || h != i.NarHash || size != i.NarSize {
 			t.Errorf("%s: HashTree gives %s, %d, %v", summary, h, size, err)
