@@ -75,9 +75,9 @@ func runInit(args []string) (int, error) {
 					problems = append(problems, activate.Homes(root, s.Accounts.Users, h.Skeleton)...)
 				}
 			}
-			return joined(problems)
+			return serious(problems, say)
 		},
-		Directories: func(dirs []spec.Dir) error { return joined(activate.Directories(root, dirs)) },
+		Directories: func(dirs []spec.Dir) error { return serious(activate.Directories(root, dirs), say) },
 		Names:       func() account.Names { return accounts(root) },
 		Control:     control,
 		Console:     console,
@@ -144,14 +144,20 @@ func self() []string {
 	return []string{exe, "become"}
 }
 
-// joined makes one error of several, on one line.
-func joined(problems []error) error {
-	if len(problems) == 0 {
-		return nil
-	}
-	texts := make([]string, 0, len(problems))
+// serious makes one error, on one line, of those problems that are more than a
+// lack of privilege. The others are only said: with a single id no owner can be
+// set, and the system is to come up all the same.
+func serious(problems []error, say func(string)) error {
+	var texts []string
 	for _, err := range problems {
+		if activate.Unable(err) {
+			say(err.Error())
+			continue
+		}
 		texts = append(texts, err.Error())
+	}
+	if len(texts) == 0 {
+		return nil
 	}
 	return errors.New(strings.Join(texts, "; "))
 }

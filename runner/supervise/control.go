@@ -280,7 +280,7 @@ func (s *supervisor) accept(fd int) {
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED):
 			continue
 		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
-			time.Sleep(latestLook)
+			time.Sleep(longestPause)
 			continue
 		case err != nil:
 			return

@@ -19,10 +19,12 @@ import (
 	"osbuild/runner/spec"
 )
 
-// Between two looks at a service that is not ready yet.
+// Between two looks at a service that is not ready yet lies a part of the time
+// that it has taken so far, so that looking costs little and is little late.
 const (
-	firstLook  = 2 * time.Millisecond
-	latestLook = 100 * time.Millisecond
+	shortestPause = time.Millisecond
+	longestPause  = 100 * time.Millisecond
+	pausePart     = 8
 )
 
 // await watches until the process of a job is ready.
@@ -85,7 +87,9 @@ func watch(p spec.Process, notify *notifySocket, stop <-chan struct{}) (pid int,
 
 // poll looks until ready says yes.
 func poll(stop <-chan struct{}, ready func() bool) error {
-	for pause := firstLook; !ready(); pause = min(2*pause, latestLook) {
+	began := time.Now()
+	for !ready() {
+		pause := min(max(time.Since(began)/pausePart, shortestPause), longestPause)
 		select {
 		case <-stop:
 			return errStopped
@@ -105,7 +109,7 @@ func connects(family int, to unix.Sockaddr) bool {
 	err = unix.Connect(fd, to)
 	if errors.Is(err, unix.EINPROGRESS) {
 		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
-		if n, err := unix.Poll(fds, int(latestLook/time.Millisecond)); err != nil || n == 0 {
+		if n, err := unix.Poll(fds, int(longestPause/time.Millisecond)); err != nil || n == 0 {
 			return false
 		}
 		if code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
