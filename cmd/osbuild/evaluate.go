@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -132,11 +133,30 @@ func initItem(ctx context.Context, g *derivation.Graph) (string, error) {
 	if _, err := os.Stat(path); err != nil {
 		return "", fmt.Errorf("cannot find osbuild-init beside osbuild: %w; run `make build`, or set OSBUILD_INIT", err)
 	}
+	if err := checkStatic(path); err != nil {
+		return "", fmt.Errorf("cannot use %s: %w; run `make build`, which builds it with CGO_ENABLED=0", path, err)
+	}
 	program, err := g.Source(ctx, "osbuild-init", path, nil, "", derivation.Position{})
 	if err != nil {
 		return "", err
 	}
 	return g.FileUnion("osbuild-init", map[string]string{"bin/osbuild-init": program}, true, derivation.Position{})
+}
+
+// checkStatic makes sure that a program needs no loader: a container has none
+// for PID 1, and the kernel would only say that there is no such file.
+func checkStatic(path string) error {
+	f, err := elf.Open(path)
+	if err != nil {
+		return fmt.Errorf("it is no program: %w", err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return errors.New("it is linked dynamically")
+		}
+	}
+	return nil
 }
 
 // splitTarget takes FILE or FILE:NAME apart; a file whose own name holds a
