@@ -21,9 +21,15 @@ type OS struct{}
 var _ FS = OS{}
 
 type osFile struct {
-	fd   int
-	path string
+	fd      int
+	path    string
+	written int
 }
+
+// writebackFrom is the size from which a finished file is sent to the disk at
+// once: it must be there at the command's end anyway, and the disk is idle
+// meanwhile. The many small files are better written in one go by the kernel.
+const writebackFrom = 1 << 20
 
 // retry repeats a call that a signal interrupted.
 func retry(f func() error) error {
@@ -151,6 +157,7 @@ func (f *osFile) Write(p []byte) (int, error) {
 		}
 		done += n
 	}
+	f.written += done
 	return done, nil
 }
 
@@ -172,6 +179,10 @@ func (f *osFile) WriteAt(p []byte, off int64) (int, error) {
 
 // Finish implements File.
 func (f *osFile) Finish(perm fs.FileMode, t time.Time) error {
+	if f.written >= writebackFrom {
+		// Only a hint: what goes wrong shows in Sync.
+		_ = unix.SyncFileRange(f.fd, 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+	}
 	err := retry(func() error { return unix.Fchmod(f.fd, uint32(perm.Perm())) })
 	if err == nil {
 		ts := timespecs(t)
