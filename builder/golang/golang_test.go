@@ -76,6 +76,11 @@ func TestHostToolchain(t *testing.T) {
 	if tc, err := HostToolchain(t.Context(), n); err != nil || tc.Root != dir+"/lib/go" {
 		t.Errorf("behind a wrapper: %+v %v", tc, err)
 	}
+	plant(t, dir, map[string]string{"old/VERSION": "go1.19.8", "old/bin/go": "", "old/pkg/tool/x": "", "old/src/runtime/x": ""})
+	t.Setenv("PATH", dir+"/old/bin")
+	if _, err := HostToolchain(t.Context(), n); err == nil || !strings.Contains(err.Error(), "it is go1.19.8, and builds need go1.20") {
+		t.Errorf("old toolchain: %v", err)
+	}
 	plant(t, dir, map[string]string{"liar/go": "#!/bin/sh\necho /nowhere\n"})
 	t.Setenv("PATH", dir+"/liar")
 	if _, err := HostToolchain(t.Context(), n); !errors.Is(err, ErrNoToolchain) || !strings.Contains(err.Error(), "/nowhere") {
@@ -84,6 +89,14 @@ func TestHostToolchain(t *testing.T) {
 	t.Setenv("PATH", "/none")
 	if _, err := HostToolchain(t.Context(), n); !errors.Is(err, ErrNoToolchain) || !strings.Contains(err.Error(), "PATH") {
 		t.Errorf("no go: %v", err)
+	}
+}
+
+func TestOld(t *testing.T) {
+	for version, want := range map[string]bool{"go1.19": true, "go1.20": false, "go1.26.8": false, "devel go1.27-abc": false, "go2.1": false, "": false} {
+		if old(version) != want {
+			t.Errorf("%q: %v", version, !want)
+		}
 	}
 }
 

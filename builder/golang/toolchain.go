@@ -82,6 +82,9 @@ func HostToolchain(ctx context.Context, h derivation.Hasher) (*Toolchain, error)
 		return nil, fmt.Errorf("cannot use the Go toolchain %s: %w", root, err)
 	}
 	tc.Version, _, _ = strings.Cut(string(version), "\n")
+	if old(tc.Version) {
+		return nil, fmt.Errorf("cannot use the Go toolchain %s: it is %s, and builds need go1.%d or later", root, tc.Version, oldest)
+	}
 	for _, f := range folders {
 		physical, err := filepath.EvalSymlinks(filepath.Join(root, f.name))
 		if f.optional && errors.Is(err, fs.ErrNotExist) {
@@ -130,4 +133,15 @@ func isRoot(dir string) bool {
 		}
 	}
 	return true
+}
+
+// oldest is the first Go 1 release whose `go build` knows -C.
+const oldest = 20
+
+// old says whether a version is too old; what is no release, such as a
+// development version, is taken for a new one.
+func old(version string) bool {
+	var minor int
+	n, err := fmt.Sscanf(version, "go1.%d", &minor)
+	return err == nil && n == 1 && minor < oldest
 }
