@@ -235,11 +235,7 @@ func (s *supervisor) runCommand(c *conn, req spec.Request) {
 		fail(errors.New("cannot run a command: none is given"))
 		return
 	}
-	j := job{name: "command", process: *req.Process, stdio: true, foreground: foreground()}
-	_, err := s.spawn(j, func(e spec.Exit, _ string) {
-		if j.foreground {
-			retakeTerminal()
-		}
+	_, err := s.spawn(job{name: "command", process: *req.Process, stdio: true}, func(e spec.Exit, _ string) {
 		c.reply(spec.Reply{ID: req.ID, Exit: &e})
 	})
 	if err != nil {

@@ -93,20 +93,6 @@ type system struct {
 // true.
 func boot(t *testing.T, sub bool, services ...spec.Service) *system {
 	t.Helper()
-	return bootOn(t, how{sub: sub}, services...)
-}
-
-// how says in what circumstances an init starts.
-type how struct {
-	sub bool
-	// tty is its standard input, the terminal of a session whose leader lives
-	// outside of the namespace.
-	tty        *os.File
-	background bool
-}
-
-func bootOn(t *testing.T, h how, services ...spec.Service) *system {
-	t.Helper()
 	s := &system{t: t, dir: t.TempDir(), replies: make(chan spec.Reply, 16), ended: make(chan error, 1)}
 	// Services run as other users, and unix sockets have short names.
 	if err := os.Chmod(s.dir, 0o755); err != nil {
@@ -175,16 +161,11 @@ func bootOn(t *testing.T, h how, services ...spec.Service) *system {
 	defer stdio.Close()
 	s.cmd.Stdout, s.cmd.Stderr = stdio, stdio
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{}
-	switch {
-	case h.tty != nil:
-		s.cmd.Args = []string{s.cmd.Path, "helper", "session", fmt.Sprint(h.background), s.dir}
-		s.cmd.Stdin = h.tty
-		s.cmd.SysProcAttr.Setsid, s.cmd.SysProcAttr.Setctty = true, true
-	case !h.sub:
+	if !sub {
 		namespace(s.cmd.SysProcAttr)
 	}
 	if err := s.cmd.Start(); err != nil {
-		if !h.sub {
+		if !sub {
 			t.Skipf("SKIP-ENV: no pid namespace can be made here: %v", err)
 		}
 		t.Fatal(err)
@@ -396,19 +377,6 @@ func helper(args []string) int {
 		}
 		fmt.Println("listening", err)
 		time.Sleep(time.Hour)
-	case "session": // BACKGROUND DIR: an init in our session, as a shell's job
-		cmd := exec.Command("/proc/self/exe", "init-for-test", args[2])
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-		cmd.ExtraFiles = []*os.File{os.NewFile(spec.ControlFD, ""), os.NewFile(spec.ConsoleFD, "")}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: args[1] == "true"}
-		namespace(cmd.SysProcAttr)
-		if err := cmd.Run(); err != nil {
-			fmt.Println(err)
-			return 1
-		}
-	case "tty":
-		group, err := unix.IoctlGetInt(0, unix.TIOCGPGRP)
-		fmt.Println("foreground", group == unix.Getpgrp(), "own group", unix.Getpgrp() == os.Getpid(), err)
 	case "processes": // the processes of this namespace but PID 1 and itself
 		entries, _ := os.ReadDir("/proc")
 		for _, e := range entries {

@@ -27,9 +27,9 @@ type job struct {
 	// the next one needs.
 	leader bool
 	// stdio gives it the descriptors 0 to 2 of this process instead of a log.
+	// A terminal among them is the caller's; the runner makes one of the
+	// container where somebody sits at it, so there is no job control to do.
 	stdio bool
-	// foreground makes it the foreground of the terminal at descriptor 0.
-	foreground bool
 }
 
 // child is a process that we started or adopted.
@@ -96,7 +96,6 @@ func (s *supervisor) spawn(j job, ended func(e spec.Exit, lastLine string)) (pro
 	if j.stdio {
 		attr.Files = []uintptr{0, 1, 2}
 		attr.Sys.Setpgid = true
-		attr.Sys.Foreground = j.foreground
 	} else {
 		out, err := s.openLog(c, j)
 		if err != nil {

@@ -20,7 +20,8 @@ import (
 func waitable() (int, error) {
 	// siginfo_t: three ints, padding to a word, then the pid.
 	var info [16]uint64
-	const pidAt = 2 * unsafe.Sizeof(uintptr(0)) // 16 bytes on 64 bits
+	const word = unsafe.Sizeof(uintptr(0))
+	const pidAt = (3*4 + word - 1) / word * word
 	_, _, errno := unix.Syscall6(unix.SYS_WAITID, unix.P_ALL, 0, uintptr(unsafe.Pointer(&info)),
 		unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, 0, 0)
 	if errno != 0 {
