@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"osbuild/store"
 )
@@ -118,6 +119,7 @@ func TestSinksRefuseFragments(t *testing.T) {
 		{"end cut behind the digest", drv[:47], ErrFragment},
 		{"end cut in the name", other[:52], ErrFragment},
 		{"wrong tail", other[:47] + "-other", ErrFragment},
+		{"wrong tail far behind", strings.Repeat("a line\n", 100) + other[:47] + "-other", ErrFragment},
 		{"beginning cut off", drv[1:], ErrFragment},
 		{"base name", digest, ErrFragment},
 		{"beginning cut in the digest", other[25:], ErrFragment},
@@ -147,6 +149,45 @@ func TestSinksRefuseFragments(t *testing.T) {
 	if deps, err := g.Deps(digest[3:15] + " " + digest[:10]); err != nil || deps != nil {
 		t.Errorf("short pieces: %v %v", deps, err)
 	}
+}
+
+func FuzzDeps(f *testing.F) {
+	g := NewGraph(&fakeHasher{})
+	text, err := g.Text("a", "plain", false, Position{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	drv, err := g.Derive(Derivation{Name: "some-name", Builder: "builtin:test", Version: 1})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("x", 0, 99, "y")
+	f.Add("", 15, 47, "-x")
+	f.Add(text+Self("out"), 3, 30, drv)
+	f.Fuzz(func(t *testing.T, before string, from, to int, after string) {
+		from, to = min(max(from, 0), len(drv)), min(max(to, 0), len(drv))
+		piece := drv[from:max(from, to)]
+		deps, err := g.Deps(before + piece + after)
+		if _, err := g.Deps(before + after); err != nil {
+			return // the rest holds fragments of its own
+		}
+		switch digest := min(to, 47) - max(from, 15); {
+		case from == 0 && to == len(drv):
+			if err != nil || !slices.Contains(deps, drv) {
+				t.Errorf("whole placeholder: %v %v", deps, err)
+			}
+		case digest >= minFragment && !strings.Contains(before+piece+after, drv):
+			if err == nil {
+				t.Errorf("placeholder cut to %q: %v %v", piece, deps, err)
+			}
+		}
+		// What is accepted can be put into a derivation, and resolved.
+		if err == nil && utf8.ValidString(before+piece+after) && !strings.Contains(before+after, placeholderPrefix) {
+			if _, err := g.Derive(Derivation{Name: "sink", Builder: "builtin:test", Env: map[string]string{"A": before + piece + after}}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }
 
 func derive(g *Graph, change func(*Derivation)) error {

@@ -107,7 +107,7 @@ func (x *index) placeholders(s string, f *found) (whole map[int]bool, err error)
 			f.add(e)
 		case e != nil:
 			return nil, fmt.Errorf("%w: the name after %s is not %q: use the string of an item whole, and join strings to it with +, %% or join",
-				ErrFragment, s[at:start+digestLen], e.text[len(s[at:start+digestLen])-at:])
+				ErrFragment, s[at:start+digestLen], e.text[start-at+digestLen:])
 		default:
 			out, ok := selfOutput(rest)
 			if !ok {

@@ -29,6 +29,8 @@ type attempt struct {
 	// closure are the items that the builder sees.
 	closure []store.Path
 	log     *buildLog
+	// ran says that a program ran to its end, whichever that was.
+	ran bool
 }
 
 func (b *build) prepare() (*attempt, error) {
@@ -98,6 +100,7 @@ func (a *attempt) run() error {
 	if err != nil {
 		return err
 	}
+	a.ran = true
 	if exit.Status() != 0 {
 		return &ExitError{exit}
 	}
@@ -157,30 +160,30 @@ func (a *attempt) fail(cause error) error {
 	if full := fullDisk(a.dir, cause); full {
 		e.Hint = fmt.Sprintf("the disk of %s is full: free some space, for example with `osbuild store gc`", a.s.Store.Root())
 	}
-	_, program := cause.(*ExitError)
 	var mismatch *store.HashMismatchError
 	if errors.As(cause, &mismatch) {
 		e.Hint = "if the new content is right, declare its hash instead"
 	}
 	var different *DifferenceError
+	differs := errors.As(cause, &different)
 	switch {
-	case a.s.KeepFailed && (program || errors.As(cause, &different)):
+	case a.s.KeepFailed && (a.ran || differs):
 		kept, err := a.keep()
 		if err != nil {
 			e.Hint = err.Error()
 			break
 		}
 		e.KeptDir = kept
-		if different != nil {
+		if differs {
 			different.KeptDir = kept
 		}
-	case program && e.Hint == "":
+	case a.ran && e.Hint == "":
 		e.Hint = "run again with --keep-failed to keep the build folder and look into it"
 	}
 	if err := a.remove(); err != nil && e.Hint == "" {
 		e.Hint = err.Error()
 	}
-	if different != nil {
+	if differs {
 		return different
 	}
 	return e
