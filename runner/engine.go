@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -252,7 +253,11 @@ func stepError(code *mount.Code, rec record) error {
 	if int(rec.label) < len(code.Labels) && rec.label >= 0 {
 		verb = code.Labels[rec.label]
 	}
-	return fmt.Errorf("cannot %s: %w", verb, syscall.Errno(rec.value))
+	err := fmt.Errorf("cannot %s: %w", verb, syscall.Errno(rec.value))
+	if strings.HasPrefix(verb, executeLabel) {
+		return programError(err)
+	}
+	return err
 }
 
 // reapQuietly waits for a process whose status says nothing.

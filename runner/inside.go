@@ -84,17 +84,22 @@ func findProgram(pid int, argv, env []string) ([]string, error) {
 			return append([]string{p}, argv[1:]...), nil
 		}
 	}
-	return nil, fmt.Errorf("cannot run %s: it is in none of the container's %s; write its absolute path", argv[0], search)
+	return nil, &ProgramError{statusNotFound, fmt.Errorf("cannot run %s: it is in none of the container's %s; write its absolute path", argv[0], search)}
 }
 
 // Shell is the path of a shell in the container.
 func (i Instance) Shell() (string, error) {
+	return i.shellIn("/run/current-system/profile/bin")
+}
+
+// shellIn looks in dir first.
+func (i Instance) shellIn(dir string) (string, error) {
 	r, err := openRoot(i.PID)
 	if err != nil {
 		return "", err
 	}
 	defer r.close()
-	for _, dir := range []string{"/run/current-system/profile/bin", "/usr/bin", "/bin"} {
+	for _, dir := range []string{dir, "/usr/bin", "/bin"} {
 		for _, name := range []string{"bash", "sh"} {
 			if p := path.Join(dir, name); r.executable(p) {
 				return p, nil

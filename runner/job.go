@@ -332,7 +332,7 @@ func (a asm) exec(dir string, argv, env []string) {
 	}
 	a.Begin("enter the folder " + dir)
 	a.Do(unix.SYS_CHDIR, a.Text(dir))
-	a.Begin("execute " + argv[0])
+	a.Begin(executeLabel + argv[0])
 	a.Do(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, mount.Data(a.Code, new(uint64)), 0, 8)
 	a.Do(unix.SYS_EXECVE, a.Text(argv[0]), a.Strings(argv), a.Strings(env))
 }

@@ -149,7 +149,8 @@ func (c *container) start() error {
 		c.process.kill()
 		c.process.close()
 		ctl.close()
-		return c.process.failure
+		// A PID 1 that cannot be executed is no command of the caller's.
+		return fmt.Errorf("%w: %s", ErrBoot, c.process.failure)
 	}
 	return nil
 }
@@ -171,7 +172,11 @@ func (c *container) announce() error {
 		}
 	}
 	c.o.Message(fmt.Sprintf("container %s is running as PID %d", name, pid))
-	c.o.Message(fmt.Sprintf("run 'osbuild exec %s /bin/sh' or 'nsenter %s -t %d /bin/sh' to get a shell in it", name, nsenter(c.namespaces), pid))
+	program, what := "PROGRAM", "run a program in it; it has no shell"
+	if path, err := c.instance.shellIn(c.o.System + "/profile/bin"); err == nil {
+		program, what = path, "get a shell in it"
+	}
+	c.o.Message(fmt.Sprintf("'osbuild exec %s %s' or 'nsenter %s -t %d %s' to %s", name, program, nsenter(c.namespaces), pid, program, what))
 	return nil
 }
 
@@ -319,5 +324,9 @@ func (c *container) command(ctx context.Context) (spec.Reply, error) {
 		exit, err := c.instance.Exec(ctx, p, Stdio{In: c.o.Stdin, Out: c.o.Stdout, Err: c.o.Stderr}, true)
 		return spec.Reply{Exit: &exit}, err
 	}
-	return c.control.ask(ctx, spec.Request{Op: spec.OpRun, Process: &p})
+	reply, err := c.control.ask(ctx, spec.Request{Op: spec.OpRun, Process: &p})
+	if err != nil && reply.Exit != nil {
+		err = &ProgramError{reply.Exit.Code, errors.New(reply.Error)}
+	}
+	return reply, err
 }

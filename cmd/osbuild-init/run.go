@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -92,6 +93,10 @@ func boot(flags *launch.Flags, o runner.Options) (int, error) {
 	exit, err := runner.Run(context.Background(), o)
 	if err != nil {
 		fmt.Fprintf(messages, "osbuild-init: %v\n", err)
+		var program *runner.ProgramError
+		if errors.As(err, &program) {
+			return program.Status, nil
+		}
 		return exitOwn, nil
 	}
 	return exit.Status(), nil

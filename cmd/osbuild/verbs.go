@@ -5,12 +5,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sort"
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"osbuild/runner"
 )
 
 // verb is one command of osbuild.
@@ -117,6 +120,10 @@ func ownFailure(err error) error {
 	switch err.(type) {
 	case nil, exitError, usageError:
 		return err
+	}
+	var program *runner.ProgramError
+	if errors.As(err, &program) {
+		return exitError{code: program.Status, err: err}
 	}
 	return exitError{code: statusOwnFailure, err: err}
 }

@@ -46,7 +46,9 @@ type Reply struct {
 	// Activation lists the steps that failed or were skipped.
 	Activation []StepStatus `json:"activation,omitempty"`
 	Log        string       `json:"log,omitempty"`
-	Exit       *Exit        `json:"exit,omitempty"`
+	// Exit is how the process of OpRun ended; beside an Error it is the status
+	// of a program that could not be executed, 126 or 127.
+	Exit *Exit `json:"exit,omitempty"`
 	// TimedOut says that OpWait gave up before everything had settled.
 	TimedOut bool `json:"timedOut,omitempty"`
 }

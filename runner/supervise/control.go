@@ -239,7 +239,12 @@ func (s *supervisor) runCommand(c *conn, req spec.Request) {
 		c.reply(spec.Reply{ID: req.ID, Exit: &e})
 	})
 	if err != nil {
-		fail(err)
+		// What shells say of a program that is not there, or cannot be run.
+		exit := spec.Exit{Code: 126}
+		if errors.Is(err, os.ErrNotExist) {
+			exit.Code = 127
+		}
+		c.reply(spec.Reply{ID: req.ID, Error: err.Error(), Exit: &exit})
 	}
 }
 
