@@ -36,7 +36,7 @@ func (s *supervisor) await(p process, j job, done func(pid int, err error)) (can
 	stop := make(chan struct{})
 	var once sync.Once
 	go func() {
-		pid, err := watch(j.process, notify, stop)
+		pid, err := watch(j.process, p.pid(), notify, stop)
 		select {
 		case <-stop:
 		default:
@@ -51,7 +51,7 @@ var errStopped = errors.New("stopped")
 
 // watch returns once the process is ready, with the pid that its PID file
 // names.
-func watch(p spec.Process, notify *notifySocket, stop <-chan struct{}) (pid int, err error) {
+func watch(p spec.Process, started int, notify *notifySocket, stop <-chan struct{}) (pid int, err error) {
 	if r := p.Ready; r != nil {
 		var ready func() bool
 		switch r.Kind {
@@ -79,7 +79,12 @@ func watch(p spec.Process, notify *notifySocket, stop <-chan struct{}) (pid int,
 				return false
 			}
 			pid, err = strconv.Atoi(string(bytes.TrimSpace(data)))
-			return err == nil && pid > 1
+			if err != nil || pid <= 1 {
+				return false
+			}
+			// A daemon is ours when the process that forked it has ended.
+			parent, err := parentOf(pid)
+			return err == nil && (pid == started || parent == os.Getpid())
 		})
 	}
 	return pid, err

@@ -122,7 +122,7 @@ func (s *supervisor) prepare() {
 		}
 	}
 	// Groups of whoever started us are none of the services' business.
-	s.noGroups = unix.Setgroups(nil) != nil
+	s.noGroups = syscall.Setgroups(nil) != nil
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		// A pipe that nobody writes to reads as empty just as well.
