@@ -46,7 +46,9 @@ const base = `
 func plan(etc string, users ...spec.User) spec.ActivationPlan {
 	groups := []spec.Group{
 		{Name: "root", GID: id(0), System: true},
-		{Name: "wheel", System: true}, {Name: "shadow", System: true}, {Name: "users"},
+		{Name: "wheel", System: true},
+		{Name: "shadow", System: true},
+		{Name: "users"},
 	}
 	copies := map[string]uint32{"hosts": 0o644}
 	if etc == "e1-etc" {
