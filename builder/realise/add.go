@@ -52,7 +52,7 @@ func (s *session) addSource(p store.Path, src derivation.SourceItem) error {
 	return s.add(p, src.Name, src.Pos, func() (store.Info, error) {
 		info, err := s.Store.AddTree(s.ctx, s.Lease, src.Name, src.Physical, src.Filter)
 		if err == nil && info.Path != p {
-			return info, fmt.Errorf("%s: %w; run the command again", src.Physical, ErrChanged)
+			return info, fmt.Errorf("cannot add %s to the store: %w; run the command again", src.Physical, ErrChanged)
 		}
 		return info, err
 	})
@@ -69,7 +69,7 @@ func (s *session) add(p store.Path, name string, pos derivation.Position, add fu
 		return s.ctx.Err()
 	}
 	if err != nil {
-		return &derivation.Error{Pos: pos, Err: fmt.Errorf("cannot add %q to the store: %w", name, err)}
+		return &derivation.Error{Pos: pos, Err: err}
 	}
 	if info.Path != p {
 		return &derivation.Error{Pos: pos, Err: fmt.Errorf("cannot add %q to the store: it became %s instead of %s", name, info.Path, p)}

@@ -157,7 +157,7 @@ func (a *attempt) fail(cause error) error {
 		Name: a.drv.Name, Key: a.key, Pos: a.drv.Pos, Cause: cause,
 		LogTail: a.log.tail(), LogPath: a.log.written(),
 	}
-	if full := fullDisk(a.dir, cause); full {
+	if fullDisk(a.dir, cause, e.LogTail) {
 		e.Hint = fmt.Sprintf("the disk of %s is full: free some space, for example with `osbuild store gc`", a.s.Store.Root())
 	}
 	var mismatch *store.HashMismatchError
@@ -246,11 +246,16 @@ func (a *attempt) remove() error {
 	return nil
 }
 
-// fullDisk says whether a failure is likely that of a full disk: a program
-// seldom says so in a way that could be understood.
-func fullDisk(dir string, cause error) bool {
+// fullDisk says whether a failure is likely that of a full disk. A program can
+// say so only in words, and may have made room again before it ended.
+func fullDisk(dir string, cause error, log []string) bool {
 	if errors.Is(cause, unix.ENOSPC) {
 		return true
+	}
+	for _, line := range log {
+		if strings.Contains(strings.ToLower(line), "no space left on device") {
+			return true
+		}
 	}
 	var st unix.Statfs_t
 	const little = 256 << 10

@@ -107,10 +107,13 @@ func (s *slowly) Read(p []byte) (int, error) {
 }
 
 func TestFullDisk(t *testing.T) {
-	if !fullDisk(t.TempDir(), fmt.Errorf("cannot write: %w", unix.ENOSPC)) {
+	if !fullDisk(t.TempDir(), fmt.Errorf("cannot write: %w", unix.ENOSPC), nil) {
 		t.Error("ENOSPC is not understood")
 	}
-	if fullDisk(t.TempDir(), fmt.Errorf("something else")) {
+	if !fullDisk(t.TempDir(), &ExitError{}, []string{"x", "cc: error: No space left on device", "y"}) {
+		t.Error("what a program says is not understood")
+	}
+	if fullDisk(t.TempDir(), fmt.Errorf("something else"), []string{"some words"}) {
 		t.Error("a disk with space counts as full")
 	}
 }
