@@ -103,8 +103,10 @@ func (c *control) ask(ctx context.Context, r spec.Request) (spec.Reply, error) {
 		_, err = c.conn.Write(append(line, '\n'))
 	}
 	c.mu.Unlock()
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, net.ErrClosed) {
+		return spec.Reply{}, errGone
+	}
 	if err != nil {
-		// PID 1 may have ended with a better reason on the way.
 		return spec.Reply{}, fmt.Errorf("cannot reach PID 1: %w", err)
 	}
 	select {

@@ -6,6 +6,7 @@ package mount
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -41,6 +42,8 @@ type Assembler struct {
 
 // Add appends the steps of one stage, in order.
 func (a Assembler) Add(p Plan, stage Stage) error {
+	const perStep = 6 // at least for binds, of which there may be many
+	a.Code.Instrs = slices.Grow(a.Code.Instrs, perStep*len(p.Steps))
 	for _, s := range p.Steps {
 		if s.Stage != stage {
 			continue
@@ -110,7 +113,7 @@ func rel(target string) string {
 // the container's, there is nothing to do for root's files.
 func (a Assembler) chown(s Step) {
 	uid, gid := outside(a.IDs.UIDs, s.UID), outside(a.IDs.GIDs, s.GID)
-	if uid == 0 && gid == 0 {
+	if s.MountPoint || uid == 0 && gid == 0 {
 		return
 	}
 	c := a.Code
@@ -173,11 +176,15 @@ func (a Assembler) bind(s Step) {
 		// Recursive, so that a mount below the source is no way around.
 		c.Do(unix.SYS_MOUNT_SETATTR, 0, c.Text(""), unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, Data(c, attr), unsafe.Sizeof(*attr)).From[0] = regA
 	}
-	a.open(s.Target)
-	in := c.Do(unix.SYS_MOVE_MOUNT, 0, c.Text(""), 0, c.Text(""), unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
-	in.From[0], in.From[2] = regA, regB
+	if s.Foreign {
+		a.open(s.Target)
+		in := c.Do(unix.SYS_MOVE_MOUNT, 0, c.Text(""), 0, c.Text(""), unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+		in.From[0], in.From[2] = regA, regB
+		c.Do(unix.SYS_CLOSE).From[0] = regB
+	} else {
+		c.Do(unix.SYS_MOVE_MOUNT, 0, c.Text(""), AtCwd(), c.Text(rel(s.Target)), unix.MOVE_MOUNT_F_EMPTY_PATH).From[0] = regA
+	}
 	c.Do(unix.SYS_CLOSE).From[0] = regA
-	c.Do(unix.SYS_CLOSE).From[0] = regB
 }
 
 // overlay merges trees of the store. Lowers are named relative to the new

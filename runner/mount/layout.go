@@ -109,12 +109,17 @@ func (l *layout) leaf(s Step) error {
 
 // mount adds a mount and its mount point.
 func (l *layout) mount(s Step, dir bool) error {
+	at, w := l.ancestor(s.Target)
+	s.Foreign = w == foreign
 	if dir {
-		if err := l.directory(Step{Target: s.Target, Mode: 0o755}); err != nil {
+		if err := l.directory(Step{Target: s.Target, Mode: 0o755, MountPoint: true}); err != nil {
 			return err
 		}
-	} else if err := l.leaf(Step{Op: OpFile, Target: s.Target, Mode: 0o644}); err != nil {
+	} else if err := l.leaf(Step{Op: OpFile, Target: s.Target, Mode: 0o644, MountPoint: true}); err != nil {
 		return err
+	}
+	if w == foreign && at == s.Target {
+		return fmt.Errorf("cannot mount on %s: something is mounted there already", s.Target)
 	}
 	l.add(s)
 	switch {

@@ -102,6 +102,11 @@ type Step struct {
 	// Content is never printed: it may be a secret.
 	Content []byte `json:"-"`
 	Flags   Flags  `json:"flags"`
+	// MountPoint says that the folder or file is covered by the next step, so
+	// nobody will see whose it is.
+	MountPoint bool `json:"mountPoint,omitempty"`
+	// Foreign says that Target lies in somebody's files, which may hold links.
+	Foreign bool `json:"foreign,omitempty"`
 	// Optional says that a refusal by the kernel skips the step.
 	Optional bool `json:"optional,omitempty"`
 }
