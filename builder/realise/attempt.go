@@ -158,7 +158,7 @@ func (a *attempt) fail(cause error) error {
 		LogTail: a.log.tail(), LogPath: a.log.written(),
 	}
 	if fullDisk(a.dir, cause, e.LogTail) {
-		e.Hint = fmt.Sprintf("the disk of %s is full: free some space, for example with `osbuild store gc`", a.s.Store.Root())
+		e.Hint = a.s.fullDiskHint()
 	}
 	var mismatch *store.HashMismatchError
 	if errors.As(cause, &mismatch) {

@@ -4,8 +4,11 @@
 package realise
 
 import (
+	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"osbuild/builder/derivation"
 	"osbuild/store"
@@ -158,5 +161,13 @@ func (b *build) attempt(use func(*attempt) (outputs, error)) (outputs, error) {
 
 // buildError wraps a reason that has nothing to do with a builder's run.
 func (s *session) buildError(k derivation.Key, d *derivation.Derivation, cause error) error {
-	return &BuildError{Name: d.Name, Key: k, Pos: d.Pos, Cause: cause}
+	e := &BuildError{Name: d.Name, Key: k, Pos: d.Pos, Cause: cause}
+	if errors.Is(cause, unix.ENOSPC) {
+		e.Hint = s.fullDiskHint()
+	}
+	return e
+}
+
+func (s *session) fullDiskHint() string {
+	return fmt.Sprintf("the disk of %s is full: free some space, for example with `osbuild store gc`", s.Store.Root())
 }
