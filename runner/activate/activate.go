@@ -40,7 +40,7 @@ type Options struct {
 	Ids int
 	// Today counts the days since 1970.
 	Today int
-	// Exec runs the program of a user step to its end. nil refuses.
+	// Exec runs the program of a user step to its end. nil skips such steps.
 	Exec func(step string, p spec.Process) error
 	// Mounts makes the mounts that privileged programs need. nil leaves them
 	// out, as is right for a tree that nobody has booted.
@@ -127,8 +127,11 @@ func (r *run) step(phase, name string, do func() []error) {
 // Unable says whether err means that the privilege for an operation is
 // lacking, rather than that something is wrong with it.
 func Unable(err error) bool {
-	return errors.Is(err, tree.ErrOwner) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
+	return errors.Is(err, tree.ErrOwner) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS) || errors.Is(err, errNoPrograms)
 }
+
+// errNoPrograms is the reason why the user steps of a tree are skipped.
+var errNoPrograms = errors.New("programs are run in a booted system only")
 
 // one does one step of the plan.
 func (r *run) one(s spec.Step) []error {
@@ -141,7 +144,7 @@ func (r *run) one(s spec.Step) []error {
 		return r.etc(*s.Etc)
 	case s.Run != nil:
 		if r.Exec == nil {
-			return []error{errors.New("programs are not run here")}
+			return []error{errNoPrograms}
 		}
 		if err := r.Exec(s.Name, *s.Run); err != nil {
 			return []error{err}
