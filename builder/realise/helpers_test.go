@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -133,7 +134,16 @@ func openWorld(t testing.TB, root string, p programs) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { lease.Close() })
+	t.Cleanup(func() {
+		lease.Close()
+		// An ordinary user can delete nothing from the folders of items.
+		_ = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+			if err == nil && e.IsDir() {
+				err = os.Chmod(path, 0o755)
+			}
+			return err
+		})
+	})
 	seen := &events{}
 	r := &realise.Realiser{
 		Store: s, Lease: lease, Builtins: builtin.All(), Jobs: 2, Observer: seen,
