@@ -18,7 +18,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -68,8 +67,6 @@ func (f *Flags) Detach() bool { return f.detach }
 // DryRun says that the plan is only printed.
 func (f *Flags) DryRun() bool { return f.dryRun }
 
-var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$`)
-
 // Options checks the flags and turns them into the runner's options. The
 // system itself is added by the caller.
 func (f *Flags) Options(command []string) (runner.Options, error) {
@@ -85,9 +82,6 @@ func (f *Flags) Options(command []string) (runner.Options, error) {
 		Stdout:   os.Stdout,
 		Stderr:   os.Stderr,
 	}
-	if f.name != "" && !validName.MatchString(f.name) {
-		return o, fmt.Errorf("cannot name the container %q: want letters, digits, _, . and -, 63 at most, a letter or digit first", f.name)
-	}
 	if f.ids != 0 && os.Geteuid() != 0 {
 		return o, errors.New("cannot give the container another number of ids: --ids is for root only")
 	}
@@ -100,8 +94,8 @@ func (f *Flags) Options(command []string) (runner.Options, error) {
 	}
 	for _, s := range f.secrets {
 		name, file, ok := strings.Cut(s, "=")
-		if !ok || !validName.MatchString(name) {
-			return o, fmt.Errorf("cannot give secret %q: want NAME=FILE", s)
+		if !ok || name == "" || strings.ContainsRune(name, '/') || name[0] == '.' {
+			return o, fmt.Errorf("cannot give secret %q: want NAME=FILE, where NAME is a file name", s)
 		}
 		path, err := existing("give secret "+name, file)
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"osbuild/runner/idmap"
+	"osbuild/runner"
 )
 
 func doctorVerb() verb {
@@ -25,7 +25,7 @@ func doctor(_ context.Context, a *app, args []string) error {
 	if len(args) != 0 {
 		return usagef("doctor takes no arguments")
 	}
-	findings := idmap.Doctor()
+	findings := runner.Doctor()
 	if a.json {
 		if err := a.printJSON(findings); err != nil {
 			return err
