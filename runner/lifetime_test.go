@@ -106,6 +106,23 @@ func TestSignalsPowerOff(t *testing.T) {
 	}
 }
 
+func TestInterruptedCommand(t *testing.T) {
+	r := newRig(t, nil)
+	mark := strconv.Itoa(400000 + os.Getpid())
+	cmd, i := r.asProcess(r.options("sleep " + mark))
+	eventually(t, "the command runs", func() bool { return marked(t, "sleep\x00"+mark) >= 1 })
+	if err := cmd.Process.Signal(unix.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if got := cmd.ProcessState.ExitCode(); got != 128+int(unix.SIGINT) {
+		t.Errorf("the runner ended with %d", got)
+	}
+	if startTime(i.PID) != 0 || marked(t, "sleep\x00"+mark) != 0 {
+		t.Error("something is still there")
+	}
+}
+
 func TestSecondSignalKills(t *testing.T) {
 	r := newRig(t, map[string]any{"deaf": true, "stubborn": true})
 	cmd, i := r.asProcess(r.options(""))

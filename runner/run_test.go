@@ -462,3 +462,15 @@ func TestRunSingleID(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestRunManyIDs(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("a user has as many ids as were given to it")
+	}
+	r := newRig(t, nil)
+	o := r.options(`touch /tmp/x && busybox chown 131071 /tmp/x && stat -c %u /tmp/x`)
+	o.IDs = 131072
+	if got := r.script(o); got != "131071\n" {
+		t.Errorf("got %q", got)
+	}
+}

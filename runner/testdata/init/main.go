@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"osbuild/runner/spec"
@@ -49,7 +50,12 @@ func main() {
 	syscall.CloseOnExec(spec.ControlFD)
 	syscall.CloseOnExec(spec.ConsoleFD)
 	sc := bufio.NewScanner(control)
-	out := json.NewEncoder(control)
+	var mu sync.Mutex
+	send := func(r spec.Reply) {
+		mu.Lock()
+		defer mu.Unlock()
+		check(json.NewEncoder(control).Encode(r))
+	}
 	for sc.Scan() {
 		if d.Deaf {
 			continue
@@ -62,18 +68,23 @@ func main() {
 			reply = d.Reply
 			reply.ID = r.ID
 		case spec.OpRun:
-			reply.Exit, err = run(r.Process)
-			if err != nil {
-				reply.Error = err.Error()
-			}
+			go func() {
+				exit, err := run(r.Process)
+				reply.Exit = exit
+				if err != nil {
+					reply.Error = err.Error()
+				}
+				send(reply)
+			}()
+			continue
 		case spec.OpPowerOff:
-			check(out.Encode(reply))
+			send(reply)
 			fmt.Fprintln(console, "fake init: powering off")
 			os.Exit(d.Exit)
 		default:
 			reply.Error = "unknown request"
 		}
-		check(out.Encode(reply))
+		send(reply)
 	}
 	if d.Stubborn {
 		select {}
