@@ -332,6 +332,11 @@ func (m *machine) respawn(s *service, how string) {
 	m.set(s, spec.StateStarting)
 	s.cancel = m.world.after(time.Duration(s.RespawnDelayMS)*time.Millisecond, func() {
 		s.fresh()
+		if !s.enabled {
+			s.respawning = false
+			m.startFailed(s, errDisabled)
+			return
+		}
 		m.exec(s)
 	})
 }
