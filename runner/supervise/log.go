@@ -22,6 +22,10 @@ const (
 	maxLine = 8192
 	// logTail is how much of a log a reply holds.
 	logTail = 32 * 1024
+	// maxLog is the size at which a service's log becomes NAME.log.1 and a new
+	// one begins: /var is often memory, which a talkative service must not
+	// fill.
+	maxLog = 8 << 20
 )
 
 // logReader takes the output of one process: to the console, with the name of
@@ -29,7 +33,7 @@ const (
 type logReader struct {
 	name    string
 	pipe    *os.File
-	files   []*os.File
+	files   []*logFile
 	console *console
 	done    chan struct{}
 	mu      sync.Mutex
@@ -48,8 +52,11 @@ func (s *supervisor) openLog(c *child, j job) (*os.File, error) {
 			continue
 		}
 		// A log that cannot be written is no reason not to run the service.
-		f, err := openAppend(name)
-		if err != nil {
+		f := &logFile{name: name}
+		if name != j.process.LogFile {
+			f.limit = maxLog // the other file is the user's to look after
+		}
+		if err := f.open(); err != nil {
 			s.say(fmt.Sprintf("%s: its output is not kept: %v", j.name, err))
 			continue
 		}
@@ -59,11 +66,40 @@ func (s *supervisor) openLog(c *child, j job) (*os.File, error) {
 	return w, nil
 }
 
-func openAppend(name string) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return nil, err
+// logFile is a file that output is appended to.
+type logFile struct {
+	name  string
+	limit int64 // 0 means that there is none
+	f     *os.File
+	size  int64
+}
+
+func (l *logFile) open() error {
+	if err := os.MkdirAll(filepath.Dir(l.name), 0o755); err != nil {
+		return err
 	}
-	return os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	f, err := os.OpenFile(l.name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	if err != nil {
+		return err
+	}
+	if st, err := f.Stat(); err == nil {
+		l.size = st.Size()
+	}
+	l.f = f
+	return nil
+}
+
+// write appends a line. A full log moves aside and takes the place of the one
+// that moved there before.
+func (l *logFile) write(line []byte) {
+	if l.limit > 0 && l.size > 0 && l.size+int64(len(line)) > l.limit && os.Rename(l.name, l.name+".1") == nil {
+		old := l.f
+		if l.open() == nil {
+			old.Close()
+		}
+	}
+	n, _ := l.f.Write(line)
+	l.size += int64(n)
 }
 
 // logFile is the log of a service. Names such as file-system-/sys/fs/cgroup
@@ -102,7 +138,7 @@ func (l *logReader) abandon() {
 func (l *logReader) closeAll() {
 	l.pipe.Close()
 	for _, f := range l.files {
-		f.Close()
+		f.f.Close()
 	}
 }
 
@@ -114,7 +150,7 @@ func (l *logReader) line(line []byte) {
 		l.mu.Unlock()
 	}
 	for _, f := range l.files {
-		_, _ = f.Write(append(text[:len(text):len(text)], '\n'))
+		f.write(append(text[:len(text):len(text)], '\n'))
 	}
 	l.console.printWait(l.name + "| " + string(text))
 }

@@ -145,7 +145,7 @@ func (m *machine) find(name string) (*service, error) {
 	if s, ok := m.byName[name]; ok {
 		return s, nil
 	}
-	return nil, fmt.Errorf("there is no service %q", name)
+	return nil, fmt.Errorf("there is no service %q; herd status lists all", name)
 }
 
 // boot starts all services that start by themselves.

@@ -1,0 +1,67 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package supervise
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"osbuild/runner/spec"
+)
+
+func TestLogsAreBounded(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "deep", "web.log")
+	for range 2 { // as by two processes, one after the other
+		l := &logFile{name: name, limit: 100}
+		if err := l.open(); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 25 {
+			l.write(fmt.Appendf(nil, "line %4d\n", i))
+		}
+		l.f.Close()
+	}
+	for file, want := range map[string]string{name: "line   24\n", name + ".1": "line   14\n"} {
+		data, err := os.ReadFile(file)
+		if err != nil || len(data) > 100 || !strings.HasSuffix(string(data), want) {
+			t.Errorf("%s: %d bytes that end with %q, %v", file, len(data), data[max(0, len(data)-10):], err)
+		}
+	}
+	l := &logFile{name: filepath.Join(t.TempDir(), "own.log")}
+	if err := l.open(); err != nil {
+		t.Fatal(err)
+	}
+	defer l.f.Close()
+	for range 50 {
+		l.write([]byte("a line of a file without a bound\n"))
+	}
+	if _, err := os.Stat(l.name + ".1"); err == nil || l.size < 1000 {
+		t.Errorf("a file without a bound moved: %d bytes", l.size)
+	}
+}
+
+// TestOutput looks at what becomes of lines of all sorts.
+func TestOutput(t *testing.T) {
+	p := sh(`printf 'plain\r\n\n  indented\n'; head -c 20000 /dev/zero | tr '\0' x; printf '\nno end'`)
+	p.LogFile = "$DIR/own/file.log"
+	s := boot(t, false, spec.Service{Provision: []string{"file-system-/a/b"}, OneShot: true, Start: spec.Start{Exec: p}})
+	s.up()
+	x := strings.Repeat("x", maxLine)
+	want := "plain\n\n  indented\n" + x + "\n" + x + "\n" + x[:20000-2*maxLine] + "\nno end\n"
+	for _, name := range []string{"log/file-system--a-b.log", "own/file.log"} {
+		if got := s.file(name); got != want {
+			t.Errorf("%s: %d bytes, want %d", name, len(got), len(want))
+		}
+	}
+	if r := s.ask(spec.Request{Op: spec.OpLogs, Service: "file-system-/a/b"}); r.Log != want {
+		t.Errorf("logs: %d bytes, error %q", len(r.Log), r.Error)
+	}
+	s.off()
+	if got := s.consoleText(); !strings.Contains(got, "file-system-/a/b|   indented\n") || !strings.Contains(got, "file-system-/a/b| no end\n") {
+		t.Errorf("console: %d bytes", len(got))
+	}
+}
