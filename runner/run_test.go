@@ -463,6 +463,20 @@ func TestRunSingleID(t *testing.T) {
 	}
 }
 
+func TestRunDeclaredFolders(t *testing.T) {
+	r := newRig(t, nil)
+	o := r.options(`stat -c "%n %u:%g:%a" /srv /opt /opt/data /var/empty`)
+	o.Container.Root.Dirs = []spec.Dir{
+		{Path: "/srv", Mode: 0o750, User: "12", Group: "34"},
+		{Path: "/opt/data", Mode: 0o2775, User: "1000"},
+		{Path: "/var/empty", Mode: 0o555},
+	}
+	want := "/srv 12:34:750\n/opt 0:0:755\n/opt/data 1000:0:2775\n/var/empty 0:0:555\n"
+	if got := r.script(o); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestRunManyIDs(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("a user has as many ids as were given to it")

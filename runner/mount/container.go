@@ -36,7 +36,8 @@ type Container struct {
 	Devices []string
 }
 
-// entry is one mount of a container, before it is known which ones win.
+// entry is one mount, folder or link of a container's root, before it is known
+// which ones win.
 type entry struct {
 	target string
 	step   Step
@@ -50,20 +51,6 @@ func ForContainer(c Container) (Plan, error) {
 		Stage: Outer, Op: OpRoot, Target: "/", Source: c.Anchor,
 		Options: []string{"mode=0755"}, Flags: Flags{NoSuid: true, NoDev: true},
 	})
-	for _, d := range c.Spec.Root.Dirs {
-		uid, gid, err := owner(d)
-		if err != nil {
-			return Plan{}, err
-		}
-		if err := l.directory(Step{Target: path.Clean(d.Path), Mode: d.Mode, UID: uid, GID: gid}); err != nil {
-			return Plan{}, err
-		}
-	}
-	for _, k := range c.Spec.Root.Links {
-		if err := l.leaf(Step{Op: OpLink, Target: path.Clean(k.Path), Source: k.Target}); err != nil {
-			return Plan{}, err
-		}
-	}
 	if err := l.store(c.Items, c.IDMap); err != nil {
 		return Plan{}, err
 	}
@@ -83,6 +70,18 @@ func ForContainer(c Container) (Plan, error) {
 	var inner []entry
 	kernel := map[string]bool{} // where the kernel makes the files
 	for _, e := range entries {
+		switch e.step.Op {
+		case OpDirectory:
+			if err := l.directory(e.step); err != nil {
+				return Plan{}, err
+			}
+			continue
+		case OpLink:
+			if err := l.leaf(e.step); err != nil {
+				return Plan{}, err
+			}
+			continue
+		}
 		if e.step.Stage == Inner {
 			// The mount point is made now, the mount follows at the end.
 			if err := l.directory(Step{Target: e.target, Mode: 0o755}); err != nil {
@@ -108,10 +107,27 @@ func ForContainer(c Container) (Plan, error) {
 	return Plan{Steps: l.steps}, nil
 }
 
-// entries merges the groups of mounts: one entry a target, parents first.
+// entries merges all that stands on the root: one entry a target, parents first.
 func (c Container) entries() ([]entry, error) {
 	byTarget := map[string]entry{}
+	for _, d := range c.Spec.Root.Dirs {
+		uid, gid, err := owner(d)
+		if err != nil {
+			return nil, err
+		}
+		target := path.Clean(d.Path)
+		byTarget[target] = entry{target: target, step: Step{Op: OpDirectory, Target: target, Mode: d.Mode, UID: uid, GID: gid}}
+	}
+	for _, k := range c.Spec.Root.Links {
+		target := path.Clean(k.Path)
+		byTarget[target] = entry{target: target, step: Step{Op: OpLink, Target: target, Source: k.Target}}
+	}
 	for _, e := range c.standard() {
+		if d := byTarget[e.target].step; d.Op == OpDirectory && e.step.FS == spec.MountTmpfs {
+			// The folder is the file system's own root then.
+			e.step.Options = []string{fmt.Sprintf("mode=%04o", d.Mode)}
+			e.step.UID, e.step.GID = d.UID, d.GID
+		}
 		byTarget[e.target] = e
 	}
 	for _, m := range c.Spec.Mounts {

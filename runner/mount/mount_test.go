@@ -59,7 +59,7 @@ func system() Container {
 			Root: spec.Root{
 				Usr:   []spec.Lower{{Item: item("coreutils").Logical, Sub: "usr"}},
 				Links: []spec.Link{{Path: "/bin", Target: "usr/bin"}, {Path: "/lib", Target: "usr/lib"}},
-				Dirs:  []spec.Dir{{Path: "/opt", Mode: 0o755}, {Path: "/opt/data", Mode: 0o2770, User: "1000", Group: "100"}},
+				Dirs:  []spec.Dir{{Path: "/opt", Mode: 0o755}, {Path: "/opt/data", Mode: 0o2770, User: "1000", Group: "100"}, {Path: "/var/empty", Mode: 0o555}, {Path: "/srv", Mode: 0o700}},
 			},
 		},
 		Items:  []Item{item("system"), item("coreutils"), fileItem("motd"), linkItem("alias", "motd"), item("system")},
