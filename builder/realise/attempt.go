@@ -199,7 +199,7 @@ func (a *attempt) keep() (string, error) {
 			return fail(err)
 		}
 	}
-	if err := dropSetID(a.workDir); err != nil {
+	if err := disarm(a.workDir); err != nil {
 		return fail(err)
 	}
 	parent := filepath.Join(a.s.Store.Root(), "failed")
@@ -214,16 +214,25 @@ func (a *attempt) keep() (string, error) {
 	return kept, nil
 }
 
-func dropSetID(dir string) error {
+// disarm takes the right to run as another user from all files, and gives the
+// owner back the right to look into all folders.
+func disarm(dir string) error {
 	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.Type()&fs.ModeSymlink != 0 {
 			return err
 		}
 		info, err := e.Info()
-		if err != nil || info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) == 0 {
+		if err != nil {
 			return err
 		}
-		return os.Chmod(path, info.Mode().Perm())
+		perm := info.Mode().Perm()
+		if e.IsDir() {
+			perm |= 0o700
+		}
+		if perm == info.Mode().Perm() && info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) == 0 {
+			return nil
+		}
+		return os.Chmod(path, perm)
 	})
 }
 

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"osbuild/builder/derivation"
-	"osbuild/store"
 )
 
 // Check realises the targets, then builds again every derivation that they
@@ -117,15 +116,15 @@ func (a *attempt) compare(first outputs) error {
 	if err := a.made(); err != nil {
 		return err
 	}
+	if err := a.canonicalise(); err != nil {
+		return err
+	}
 	final := map[string]string{}
 	for o, p := range a.scratch {
 		final[p.Digest()] = first[o].Digest()
 	}
 	for _, o := range a.drv.Outputs {
 		if err := rewrite(a.out(o), final); err != nil {
-			return fmt.Errorf("cannot compare output %q: %w", o, err)
-		}
-		if err := store.Canonicalise(a.out(o)); err != nil {
 			return fmt.Errorf("cannot compare output %q: %w", o, err)
 		}
 		file, detail, err := difference(a.s.Store.Physical(first[o]), a.out(o), "")

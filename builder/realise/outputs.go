@@ -32,6 +32,17 @@ func (a *attempt) made() error {
 	return nil
 }
 
+// canonicalise gives all outputs the modes of items, whatever their builder
+// made of them: an ordinary user can read everything then.
+func (a *attempt) canonicalise() error {
+	for _, o := range a.drv.Outputs {
+		if err := store.Canonicalise(a.out(o)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // keepOutputs puts the outputs into the store. An output that mentions others
 // comes after them, and gets their final paths first.
 func (a *attempt) keepOutputs() (outputs, error) {
@@ -76,6 +87,9 @@ func (a *attempt) order() ([]string, error) {
 	if len(a.drv.Outputs) == 1 {
 		return a.drv.Outputs, nil
 	}
+	if err := a.canonicalise(); err != nil {
+		return nil, err
+	}
 	owner := map[string]string{}
 	for o, p := range a.scratch {
 		owner[p.Digest()] = o
@@ -117,6 +131,9 @@ func (a *attempt) order() ([]string, error) {
 
 // keepFixed puts an output into the store whose hash is known.
 func (a *attempt) keepFixed() (outputs, error) {
+	if err := a.canonicalise(); err != nil {
+		return nil, err
+	}
 	out := a.out("out")
 	// The path of such an item says nothing of references, so it has none.
 	inputs := map[string]string{a.scratch["out"].Digest(): "itself"}
