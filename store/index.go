@@ -55,18 +55,32 @@ func decodeIndex(b []byte) (infos map[string]Info, torn bool) {
 	return infos, false
 }
 
-// appendIndex adds infos to the log. Failures do not matter.
+// appendIndex adds infos to the log. Failures do not matter. The log stays
+// open until the next Sync; if a collection replaces it meanwhile, what is
+// appended is only missed.
 func (s *Store) appendIndex(infos ...Info) {
 	var b []byte
 	for _, i := range infos {
 		b = appendRecord(b, i.Encode())
 	}
-	f, err := s.fs.Append(s.at(indexFile), 0o644)
-	if err != nil {
-		return
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.index == nil {
+		f, err := s.fs.Append(s.at(indexFile), 0o644)
+		if err != nil {
+			return
+		}
+		s.index = f
 	}
-	_, _ = f.Write(b)
-	_ = f.Close()
+	_, _ = s.index.Write(b)
+}
+
+// closeIndex closes the log, s.mu being held.
+func (s *Store) closeIndex() {
+	if s.index != nil {
+		_ = s.index.Close() // see appendIndex
+		s.index = nil
+	}
 }
 
 // Infos returns the infos of all valid items, sorted by path.

@@ -91,6 +91,7 @@ func (s *Store) Sync() error {
 	defer s.registering.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closeIndex()
 	if s.session == nil {
 		return nil
 	}

@@ -91,6 +91,7 @@ type Store struct {
 
 	mu      sync.Mutex
 	session *session      // what this process has not made durable yet
+	index   fsys.File     // the log that registrations are appended to
 	suspect map[Path]bool // of an unclean boot, where we may not mend (read-only)
 }
 

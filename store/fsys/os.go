@@ -47,34 +47,43 @@ func pathError(op, path string, err error) error {
 	return &fs.PathError{Op: op, Path: path, Err: err}
 }
 
-func open(path string, flags int, perm fs.FileMode) (File, error) {
+func open(path string, flags int, perm fs.FileMode) (int, error) {
 	var fd int
 	err := retry(func() (err error) {
-		fd, err = unix.Open(path, flags|unix.O_WRONLY|unix.O_CLOEXEC, uint32(perm.Perm()))
+		fd, err = unix.Open(path, flags|unix.O_CLOEXEC, uint32(perm.Perm()))
 		return err
 	})
+	return fd, pathError("open", path, err)
+}
+
+func openFile(path string, flags int, perm fs.FileMode) (File, error) {
+	fd, err := open(path, flags|unix.O_WRONLY, perm)
 	if err != nil {
-		return nil, pathError("open", path, err)
+		return nil, err
 	}
 	return &osFile{fd: fd, path: path}, nil
 }
 
 // Create implements FS.
 func (OS) Create(path string, perm fs.FileMode) (File, error) {
-	return open(path, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, perm)
+	return openFile(path, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, perm)
 }
 
 // Append implements FS.
 func (OS) Append(path string, perm fs.FileMode) (File, error) {
-	return open(path, unix.O_CREAT|unix.O_APPEND, perm)
+	return openFile(path, unix.O_CREAT|unix.O_APPEND, perm)
 }
 
 // Modify implements FS.
-func (OS) Modify(path string) (File, error) { return open(path, unix.O_NOFOLLOW, 0) }
+func (OS) Modify(path string) (File, error) { return openFile(path, unix.O_NOFOLLOW, 0) }
 
 // OpenLock implements FS.
 func (OS) OpenLock(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	fd, err := open(path, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // Mkdir implements FS.
