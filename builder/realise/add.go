@@ -80,6 +80,11 @@ func (s *session) add(p store.Path, name string, pos derivation.Position, add fu
 
 // fetchPath asks the substituters for a path.
 func (s *session) fetchPath(p store.Path) error {
+	release, err := s.slot()
+	if err != nil {
+		return err
+	}
+	defer release()
 	for _, sub := range s.Substituters {
 		ok, err := s.fetch(sub, p, "")
 		if ok || err != nil {
@@ -92,12 +97,7 @@ func (s *session) fetchPath(p store.Path) error {
 // fetch asks one substituter for a path. A substituter that cannot be reached
 // is reported, and is no reason to fail: what it has can be built.
 func (s *session) fetch(sub Substituter, p store.Path, k derivation.Key) (bool, error) {
-	release, err := s.slot()
-	if err != nil {
-		return false, err
-	}
-	defer release()
-	err = sub.Fetch(s.ctx, s.Lease, p)
+	err := sub.Fetch(s.ctx, s.Lease, p)
 	switch {
 	case s.ctx.Err() != nil:
 		return false, s.ctx.Err()

@@ -4,6 +4,7 @@
 package realise
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -34,16 +35,16 @@ func (b *build) event(e Event) {
 
 // obtain fetches or builds the outputs, unless another process does so first.
 func (b *build) obtain() (outputs, error) {
-	lock, err := b.lock()
-	if err != nil {
-		return nil, err
-	}
-	defer lock.Unlock()
-	// Whoever had the lock may have made just this.
-	outs, err := b.s.realisation(b)
-	if outs != nil || err != nil {
+	var outs outputs
+	end, err := b.begin(func() (done bool, err error) {
+		// Whoever had the lock may have made just this.
+		outs, err = b.s.realisation(b)
+		return outs != nil, err
+	})
+	if end == nil {
 		return outs, err
 	}
+	defer end()
 	outs, err = b.substitute()
 	if outs != nil || err != nil {
 		return outs, err
@@ -51,21 +52,66 @@ func (b *build) obtain() (outputs, error) {
 	return b.make()
 }
 
-// lock waits until nobody else builds the same thing.
-func (b *build) lock() (*store.Lock, error) {
-	name := "drv-" + string(b.rkey)
-	lock, err := b.s.Store.TryLock(name)
-	if lock == nil && err == nil {
+// begin waits for a slot, and until nobody else builds the same thing. What is
+// locked is built at once, where that is possible: of two processes with the
+// same work each does a part of it. Where done says, under the lock, that
+// nothing is to be done any more, end is nil, and err too.
+func (b *build) begin(done func() (bool, error)) (end func(), err error) {
+	release, err := b.s.slot()
+	if err != nil {
+		return nil, err
+	}
+	lock, err := b.s.Store.TryLock(b.lockName())
+	if err != nil {
+		release()
+		return nil, fmt.Errorf("cannot lock the build of %q: %w", b.drv.Name, err)
+	}
+	waited := lock == nil
+	if waited {
+		release() // for others meanwhile
+		release = func() {}
+		if lock, err = b.awaitLock(); err != nil {
+			return nil, err
+		}
+	}
+	end = func() {
+		release()
+		_ = lock.Unlock() // closes a file that nothing was written to
+	}
+	over, err := done()
+	if err == nil && !over && waited {
+		var again func()
+		if again, err = b.s.slot(); err == nil {
+			release = again
+		}
+	}
+	if err != nil || over {
+		end()
+		return nil, err
+	}
+	return end, nil
+}
+
+func (b *build) lockName() string { return "drv-" + string(b.rkey) }
+
+// patience is how long a build waits for another one before it says so.
+const patience = time.Second
+
+func (b *build) awaitLock() (*store.Lock, error) {
+	soon, cancel := context.WithTimeout(b.s.ctx, patience)
+	defer cancel()
+	lock, _, err := b.s.Store.Lock(soon, b.lockName())
+	if err != nil && soon.Err() != nil && b.s.ctx.Err() == nil {
 		b.event(Event{Kind: EventWaiting})
-		lock, _, err = b.s.Store.Lock(b.s.ctx, name)
+		lock, _, err = b.s.Store.Lock(b.s.ctx, b.lockName())
 	}
-	if err == nil {
-		return lock, nil
-	}
-	if ctxErr := b.s.ctx.Err(); ctxErr != nil {
+	if ctxErr := b.s.ctx.Err(); err != nil && ctxErr != nil {
 		return nil, ctxErr
 	}
-	return nil, fmt.Errorf("cannot lock the build of %q: %w", b.drv.Name, err)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock the build of %q: %w", b.drv.Name, err)
+	}
+	return lock, nil
 }
 
 // substitute asks the substituters for the outputs; nil means that none has
@@ -116,11 +162,6 @@ func (b *build) substituteFrom(sub Substituter) (outputs, error) {
 
 // make builds the outputs, puts them into the store and records them.
 func (b *build) make() (outputs, error) {
-	release, err := b.s.slot()
-	if err != nil {
-		return nil, err
-	}
-	defer release()
 	start := time.Now()
 	b.event(Event{Kind: EventStart})
 	outs, err := b.attempt((*attempt).keepOutputs)

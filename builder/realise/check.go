@@ -90,16 +90,11 @@ func (s *session) check(k derivation.Key) error {
 		return err
 	}
 	b := &build{s: s, key: k, drv: d, resolved: resolved, rkey: resolved.Key()}
-	lock, err := b.lock()
+	end, err := b.begin(func() (bool, error) { return false, nil })
 	if err != nil {
 		return err
 	}
-	defer lock.Unlock()
-	release, err := s.slot()
-	if err != nil {
-		return err
-	}
-	defer release()
+	defer end()
 	start := time.Now()
 	b.event(Event{Kind: EventStart})
 	_, err = b.attempt(func(a *attempt) (outputs, error) { return first, a.compare(first) })
