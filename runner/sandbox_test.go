@@ -50,6 +50,7 @@ func TestSandbox(t *testing.T) {
 		echo hostname $(hostname)
 		echo pid1 "$(cat /proc/1/cmdline)" $(cat /proc/1/comm)
 		echo env $(env | grep -v -e ^PWD -e ^SHLVL | wc -l)
+		echo environ $(cat /proc/1/environ 2>&1)
 		echo nnp $(grep NoNewPrivs /proc/self/status)
 		echo caps $(grep CapEff /proc/self/status)
 		cat; echo stdin done
@@ -65,7 +66,7 @@ func TestSandbox(t *testing.T) {
 	for _, want := range []string{
 		"id 1000:1000\n", "map 1\n", "root build dev etc go osbuild proc tmp\n",
 		"store " + strings.Join(names(r.items), " ") + "\n", "tool tool\n", "pwd /build\n", "net 1 1\n",
-		"fds 0 1 2 3\n", "hostname localhost\n", "pid1  osbuild\n", "env 2\n", "NoNewPrivs: 1", "CapEff: 0000000000000000",
+		"fds 0 1 2 3\n", "hostname localhost\n", "pid1  osbuild\n", "env 2\n", "'/proc/1/environ': Permission denied", "NoNewPrivs: 1", "CapEff: 0000000000000000",
 		"stdin done\n", "to stderr\n",
 		"/x: Read-only", "/etc/x: Read-only", "/dev/x: Read-only", "/go/x: Read-only", "busybox/x: Read-only",
 	} {

@@ -229,6 +229,9 @@ func declared(m spec.Mount) (entry, error) {
 	}}, nil
 }
 
+// maxLowers is how many trees overlayfs merges.
+const maxLowers = 500
+
 // usr puts the trees of the packages at /usr.
 func (l *layout) usr(lowers []spec.Lower) error {
 	ro := Flags{ReadOnly: true, NoSuid: true, NoDev: true}
@@ -242,6 +245,9 @@ func (l *layout) usr(lowers []spec.Lower) error {
 			return err
 		}
 		names = append(names, name)
+	}
+	if len(names) > maxLowers {
+		return fmt.Errorf("cannot make /usr of %d trees: the kernel merges at most %d; join some of them in one item", len(names), maxLowers)
 	}
 	switch len(names) {
 	case 0:

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -134,6 +135,9 @@ func TestForContainerRefuses(t *testing.T) {
 		{"a lower outside of its item", func(c *Container) { c.Spec.Root.Usr[0].Sub = "../../etc" }, "leaves the item"},
 		{"a lower by an absolute path", func(c *Container) { c.Spec.Root.Usr[0].Sub = "/etc" }, "leaves the item"},
 		{"a lower with a colon", func(c *Container) { c.Spec.Root.Usr[0].Sub = "a:b" }, "cannot be merged"},
+		{"too many lowers", func(c *Container) {
+			c.Spec.Root.Usr = slices.Repeat(c.Spec.Root.Usr, 501)
+		}, "at most 500"},
 		{"an owner by name", func(c *Container) { c.Spec.Root.Dirs[0].User = "alice" }, "must be a number"},
 		{"a secret with a path", func(c *Container) { c.Secrets = map[string][]byte{"../x": nil} }, "one file name"},
 		{"an unknown file system", func(c *Container) { c.Spec.Mounts = []spec.Mount{{Kind: "ext4", Target: "/x"}} }, `unknown kind "ext4"`},
