@@ -254,8 +254,13 @@ func stepError(code *mount.Code, rec record) error {
 		verb = code.Labels[rec.label]
 	}
 	err := fmt.Errorf("cannot %s: %w", verb, syscall.Errno(rec.value))
-	if strings.HasPrefix(verb, executeLabel) {
+	switch {
+	case strings.HasPrefix(verb, executeLabel) && errors.Is(err, unix.ENOENT):
+		return programError(fmt.Errorf("%w (it, or the interpreter that it names)", err))
+	case strings.HasPrefix(verb, executeLabel):
 		return programError(err)
+	case errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS):
+		return fmt.Errorf("%w\n`osbuild doctor` examines what this machine lacks", err)
 	}
 	return err
 }

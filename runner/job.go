@@ -325,9 +325,6 @@ func (a asm) descriptors() {
 	a.Do(unix.SYS_CLOSE_RANGE, uintptr(len(files)), uintptr(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)
 }
 
-// executing begins the label of an execve.
-const executing = "execute "
-
 // exec goes to the folder, unblocks signals and executes the program.
 func (a asm) exec(dir string, argv, env []string) {
 	if dir == "" {
