@@ -46,7 +46,7 @@ var programs = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-o", dir, "./testdata/init", "./testdata/probe")
+	cmd := exec.Command("go", "build", "-o", dir, "./testdata/init", "./testdata/probe", "./testdata/nested")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Stderr = os.Stderr
 	return dir, errors.Join(cmd.Run(), os.Chmod(dir, 0o755))

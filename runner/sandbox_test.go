@@ -6,6 +6,7 @@ package runner
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -176,6 +177,32 @@ func TestSandboxCancel(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	eventually(t, "its processes are gone", func() bool { return marked(t, mark) == 0 })
+}
+
+// A system can build, so a container can be a build machine.
+func TestSandboxInContainer(t *testing.T) {
+	r := newRig(t, nil)
+	b := r.build(`id -u; ls /osbuild/store; echo made >$out; cat $out; touch ` + itemPath("busybox") + `/x 2>/dev/null || exit 6`)
+	b.StoreDir, b.WorkDir, b.Host = "/tmp/out", "/tmp/work", nil
+	b.Items = nil
+	for _, i := range r.items {
+		b.Items = append(b.Items, spec.Item{Logical: i.Logical, Physical: i.Logical})
+	}
+	text, err := json.Marshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := r.options("")
+	o.Mappings = []spec.Mapping{{Source: dir, Target: "/programs"}}
+	o.Command = []string{"/programs/nested", string(text)}
+	out, exit, err := r.run(o)
+	if want := "1000\n" + strings.Join(names(r.items), "\n") + "\nmade\n"; err != nil || exit.Code != 6 || out != want {
+		t.Errorf("got %q, %+v, %v, want %q", out, exit, err, want)
+	}
 }
 
 func TestSandboxDiesWithItsRunner(t *testing.T) {
