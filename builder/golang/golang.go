@@ -15,10 +15,9 @@
 // builds would save that, but its bytes differ each time it is filled, so it
 // cannot be an item, and a folder that all builds write to is a way from one
 // build into another, which the sandbox exists to close. What could be an item
-// is the compiled library (`go install -pkgdir` makes the same archives each
-// time, and programs are the same with and without them): it costs two such
-// builds and 160 MB to make, so it would pay from the third build on. A program
-// or two, which is what a system has, are better off without it.
+// is the compiled library (`go install -pkgdir`; programs came out the same with
+// and without it): making it takes as long as two such builds and 160 MB, so it
+// would pay from the third build on.
 package golang
 
 import (
@@ -92,6 +91,9 @@ func environment(tc *Toolchain) map[string]string {
 		"GOCACHE":     "/build/cache",
 		"GOENV":       "off",
 		"GOFLAGS":     "-mod=vendor",
+		// Compilers live shortly: to collect less garbage saves a fifth of the
+		// time, and changes no byte.
+		"GOGC":        "400",
 		"GOOS":        "linux",
 		"GOPATH":      "/build/go",
 		"GOPROXY":     "off",

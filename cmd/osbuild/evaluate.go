@@ -210,22 +210,6 @@ func (e *evaluation) lower(target string, value any, script bool) (buildable, er
 	return buildable{}, fmt.Errorf("cannot build %s: it is neither a file nor a system", target)
 }
 
-// progress prints what the realiser does, and how long it took with -v.
-type progress struct{ a *app }
-
-func (p progress) Event(e realise.Event) {
-	switch e.Kind {
-	case "build-start":
-		p.a.say("building %s", e.Name)
-	case "waiting":
-		p.a.say("waiting for another build of %s", e.Name)
-	case "build-done":
-		if p.a.verbose {
-			p.a.say("built %s in %.2f s", e.Name, e.Duration.Seconds())
-		}
-	}
-}
-
 // kindOf says in the user's words what a value is.
 func kindOf(value any) string {
 	switch value.(type) {
