@@ -49,15 +49,16 @@ func (s *Store) survey(o GCOptions, clean bool) (*collection, error) {
 			return nil, err
 		}
 	}
-	var err error
+	// The leases come first: who ends one now has registered everything
+	// before, so that the info files, which are read later, tell of it.
+	leased, err := s.leaseRoots()
+	if err != nil {
+		return nil, err
+	}
 	if c.infos, c.damaged, err = s.load(); err != nil {
 		return nil, err
 	}
 	if c.roots, c.stale, err = s.roots(); err != nil {
-		return nil, err
-	}
-	leased, err := s.leaseRoots()
-	if err != nil {
 		return nil, err
 	}
 	c.roots = append(c.roots, leased...)

@@ -63,8 +63,8 @@ func (s *Store) appendIndex(infos ...Info) {
 	for _, i := range infos {
 		b = appendRecord(b, i.Encode())
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.indexMu.Lock()
+	defer s.indexMu.Unlock()
 	if s.index == nil {
 		f, err := s.fs.Append(s.at(indexFile), 0o644)
 		if err != nil {
@@ -75,8 +75,10 @@ func (s *Store) appendIndex(infos ...Info) {
 	_, _ = s.index.Write(b)
 }
 
-// closeIndex closes the log, s.mu being held.
+// closeIndex closes the log.
 func (s *Store) closeIndex() {
+	s.indexMu.Lock()
+	defer s.indexMu.Unlock()
 	if s.index != nil {
 		_ = s.index.Close() // see appendIndex
 		s.index = nil

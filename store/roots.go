@@ -59,16 +59,20 @@ func (s *Store) addRoot(link string, p Path) error {
 		if !s.Valid(p) {
 			return fmt.Errorf("%s is not valid: %w", p, ErrNotFound)
 		}
-		if err := s.replaceLink(s.Physical(p), abs); err != nil {
+		name := randomName()
+		if err := s.replaceLink(s.Physical(p), abs, abs+"."+name); err != nil {
 			return err
 		}
-		return s.replaceLink(abs, entry)
+		return s.replaceLink(abs, entry, s.at(tempFolder, name))
 	})
 }
 
-// replaceLink makes a link in one step, in place of what is there.
-func (s *Store) replaceLink(target, link string) error {
-	temp := link + "." + randomName()
+// replaceLink makes a link in one step, in place of what is there. Only where
+// something is, it needs the temporary name.
+func (s *Store) replaceLink(target, link, temp string) error {
+	if err := s.fs.Symlink(target, link); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
 	if err := s.fs.Symlink(target, temp); err != nil {
 		return err
 	}

@@ -89,9 +89,9 @@ func (s *Store) openSession() (err error) {
 func (s *Store) Sync() error {
 	s.registering.Lock()
 	defer s.registering.Unlock()
+	s.closeIndex()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closeIndex()
 	if s.session == nil {
 		return nil
 	}
@@ -135,11 +135,13 @@ func (s *Store) sync() error {
 // locked.
 func (s *Store) deadSessions(boot string) (dead []*session, err error) {
 	dir := s.at(pendingFolder, boot)
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	err = s.collector.with(s, unix.LOCK_SH, func() error {
+	// Exclusively, because between making and locking its file a living
+	// process looks dead.
+	err = s.collector.with(s, unix.LOCK_EX, func() error {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return err
+		}
 		for _, e := range entries {
 			f, err := os.Open(dir + "/" + e.Name())
 			if errors.Is(err, fs.ErrNotExist) {

@@ -89,9 +89,13 @@ type Store struct {
 	// done, and for writing by Sync, which must not come in between.
 	registering sync.RWMutex
 
+	indexMu sync.Mutex
+	index   fsys.File // the log that registrations are appended to
+
+	// mu may be held while waiting for the collector's lock, so it must not be
+	// taken by whoever holds that.
 	mu      sync.Mutex
 	session *session      // what this process has not made durable yet
-	index   fsys.File     // the log that registrations are appended to
 	suspect map[Path]bool // of an unclean boot, where we may not mend (read-only)
 }
 
