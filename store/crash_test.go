@@ -118,13 +118,24 @@ func crashChild(arg string) error {
 	if err != nil {
 		return err
 	}
-	return everything(part[1], part[2], &fsys.Fault{FS: fsys.OS{}, Before: func(n int64, _, _ string) error {
+	return everything(part[1], part[2], killer(fatal))
+}
+
+// killer is a file system whose n-th operation kills the process.
+func killer(fatal int64) fsys.FS {
+	return &fsys.Fault{FS: fsys.OS{}, Before: func(n int64, _, _ string) error {
 		if n == fatal {
 			_ = unix.Kill(os.Getpid(), unix.SIGKILL)
 			select {} // the signal comes
 		}
 		return nil
-	}})
+	}}
+}
+
+// killed says whether a process ended by SIGKILL.
+func killed(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == unix.SIGKILL
 }
 
 // countOps returns how many operations everything takes, for a new store and
@@ -201,8 +212,7 @@ func TestKill(t *testing.T) {
 			cmd := exec.Command("/proc/self/exe")
 			cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %s %s", envCrash, at, root, src))
 			out, err := cmd.CombinedOutput()
-			var exit *exec.ExitError
-			if err != nil && !(errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == unix.SIGKILL) {
+			if err != nil && !killed(err) {
 				t.Fatalf("killed at %d: %v\n%s", at, err, out)
 			}
 		}

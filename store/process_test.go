@@ -21,13 +21,14 @@ import (
 // worker adds, queries, verifies and collects at random. Every error counts.
 func worker(arg string) error {
 	var (
-		root string
-		k    uint64
+		root  string
+		k     uint64
+		fatal int64
 	)
-	if _, err := fmt.Sscanf(arg, "%d %s", &k, &root); err != nil {
+	if _, err := fmt.Sscanf(arg, "%d %d %s", &k, &fatal, &root); err != nil {
 		return err
 	}
-	s, err := store.Open(root, store.Options{})
+	s, err := store.Open(root, store.Options{FS: killer(fatal)})
 	if err != nil {
 		return err
 	}
@@ -110,11 +111,17 @@ func addDir(ctx context.Context, s *store.Store, l *store.Lease, refs []store.Pa
 func TestProcesses(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "root")
 	var wg sync.WaitGroup
-	for k := range 8 {
+	// Those beyond the eighth are killed at some time, and the others must
+	// not notice.
+	for k := range 14 {
+		fatal := 0
+		if k >= 8 {
+			fatal = 50 + 173*(k-8)
+		}
 		wg.Go(func() {
 			cmd := exec.Command("/proc/self/exe")
-			cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %s", envWorker, k, root))
-			if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+			cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d %s", envWorker, k, fatal, root))
+			if out, err := cmd.CombinedOutput(); err != nil && (fatal == 0 || !killed(err)) || len(out) > 0 {
 				t.Errorf("%v\n%s", err, out)
 			}
 		})
