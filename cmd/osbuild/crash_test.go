@@ -64,6 +64,7 @@ system = operating_system(
 func TestKilledBuilds(t *testing.T) {
 	const moments = 60
 	dir := t.TempDir()
+	t.Cleanup(func() { makeRemovable(dir) })
 	initProgram := buildInit(t)
 	decl := filepath.Join(dir, "system.star")
 	if err := os.WriteFile(decl, []byte(crashDeclaration), 0o644); err != nil {
@@ -126,4 +127,14 @@ func TestKilledBuilds(t *testing.T) {
 	if len(phases) < 4 {
 		t.Errorf("the moments cover too few kinds of changes: %v", phases)
 	}
+}
+
+// makeRemovable lets an ordinary user remove stores: items are read-only.
+func makeRemovable(dir string) {
+	_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			_ = os.Chmod(path, 0o755)
+		}
+		return nil
+	})
 }
