@@ -26,7 +26,7 @@ func evalVerb() verb {
 		args:    "FILE:NAME or ITEM [ARGUMENT…]",
 		summary: "run one program in a container in which exactly its closure is visible",
 		help: `osbuild eval tools.star:report --year 2026
-osbuild eval --share=$PWD=/work tools.star:format /work/a.txt`,
+osbuild eval --share=$PWD=/data tools.star:format /data/a.txt`,
 		raw: true, program: true,
 		setup: func(fs *pflag.FlagSet) runFunc {
 			var o evalOptions
