@@ -141,6 +141,8 @@ type entrance struct {
 	account account
 	files   []*os.File
 	tty     bool
+	// launcher is the first program that the process executes.
+	launcher *os.File
 }
 
 // code joins the namespaces, forks, because a PID namespace is entered by
@@ -179,8 +181,21 @@ func (e *entrance) code(p pipes) (*mount.Code, error) {
 		a.Begin("take the terminal")
 		a.Do(unix.SYS_IOCTL, 0, unix.TIOCSCTTY, 0)
 	}
+	return a.Code, a.execLaunched(e)
+}
+
+// execLaunched is exec by way of the launcher, whose file e keeps.
+func (a asm) execLaunched(e *entrance) error {
 	a.exec(e.process.Directory, e.argv, e.process.Env)
-	return a.Code, nil
+	in := &a.Instrs[len(a.Instrs)-1]
+	var err error
+	if e.launcher, err = launcher(a.up, in.Label); err != nil {
+		return err
+	}
+	argv, env := in.Args[1], in.Args[2]
+	in.Nr, in.Args = unix.SYS_FCNTL, [6]uintptr{a.up, unix.F_SETFD, 0}
+	a.Do(unix.SYS_EXECVEAT, e.launcher.Fd(), a.Text(""), argv, env, unix.AT_EMPTY_PATH)
+	return nil
 }
 
 // limitsOf sets the umask and the resource limits of a process.
@@ -221,6 +236,7 @@ func (e *entrance) start() (*process, error) {
 			pp.close()
 			return nil, err
 		}
+		defer e.launcher.Close()
 		first, errno := fork(code, &cloneArgs{flags: cloneClearSighand, exitSignal: uint64(unix.SIGCHLD)}, int(pp.upW.Fd()))
 		runtime.KeepAlive(e)
 		if errno != 0 {

@@ -56,6 +56,8 @@ func TestExec(t *testing.T) {
 		{"a user by name", spec.Process{Argv: []string{"/usr/bin/id"}, User: "alice"}, false, "uid=1000(alice) gid=1000(alice) groups=7(wheel)\n", spec.Exit{}},
 		{"a user by number", spec.Process{Argv: []string{"/usr/bin/id", "-u"}, User: "77"}, false, "77\n", spec.Exit{}},
 		{"a program by name", spec.Process{Argv: []string{"echo", "hi"}}, false, "hi\n", spec.Exit{}},
+		{"the runner's own program is out of reach", sh(`printf '#!/proc/self/exe\n' >/tmp/evil; chmod 755 /tmp/evil`), false, "", spec.Exit{}},
+		{"also by way of a script", spec.Process{Argv: []string{"/tmp/evil"}}, false, "", spec.Exit{Code: 126}},
 		{"a terminal", sh("tty; test -t 0 && test -t 1 && test -t 2 && echo yes"), true, "/dev/pts/0\r\nyes\r\n", spec.Exit{}},
 		{"a terminal keeps the status", sh("exit 3"), true, "", spec.Exit{Code: 3}},
 	}
