@@ -40,6 +40,7 @@ type Flags struct {
 	wait     time.Duration
 	ids      int
 	singleID bool
+	nested   bool
 	dryRun   bool
 }
 
@@ -55,6 +56,7 @@ func (f *Flags) Declare(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.wait, "wait", 30*time.Second, "how long to wait for the services before the command")
 	fs.IntVar(&f.ids, "ids", 0, "give the container `N` ids instead of 65536 (root only)")
 	fs.BoolVar(&f.singleID, "single-id", false, "map root alone, where there are no subordinate ids")
+	fs.BoolVar(&f.nested, "nested", false, "give the container what containers in it need: cgroups, FUSE, TUN")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print what would be done, as a list of steps, and do nothing")
 }
 
@@ -77,6 +79,7 @@ func (f *Flags) Options(command []string) (runner.Options, error) {
 		Command:  command,
 		IDs:      f.ids,
 		SingleID: f.singleID,
+		Nested:   f.nested,
 		Secrets:  map[string]string{},
 		Stdin:    os.Stdin,
 		Stdout:   os.Stdout,

@@ -63,11 +63,11 @@ func runRun(args []string) (int, error) {
 	for p := range strings.FieldsSeq(string(list)) {
 		o.Items = append(o.Items, launch.Item(*store, p))
 	}
-	return boot(&flags, o)
+	return boot(&flags, *store, o)
 }
 
-// boot starts the container, here or in the background.
-func boot(flags *launch.Flags, o runner.Options) (int, error) {
+// boot starts the container, here or in the background. Its items lie in folder.
+func boot(flags *launch.Flags, folder string, o runner.Options) (int, error) {
 	var messages io.Writer = os.Stderr
 	o.Message = func(text string) { fmt.Fprintln(messages, text) }
 	if flags.DryRun() {
@@ -90,6 +90,11 @@ func boot(flags *launch.Flags, o runner.Options) (int, error) {
 		messages = r
 		r.Attach(&o)
 	}
+	release, err := protect(folder, "run "+o.System, o.Items)
+	if err != nil {
+		fmt.Fprintf(messages, "osbuild-init: warning: %v\n", err)
+	}
+	defer release()
 	exit, err := runner.Run(context.Background(), o)
 	if err != nil {
 		fmt.Fprintf(messages, "osbuild-init: %v\n", err)

@@ -164,7 +164,8 @@ func findVerb(args []string) (verb, []string, error) {
 
 // didYouMean offers the nearest of names, if one is near.
 func didYouMean(word string, names []string) string {
-	best, distance := "", 3
+	// In a short word nearly everything is near.
+	best, distance := "", min(3, max(2, len(word)/2))
 	for _, n := range names {
 		if d := editDistance(word, n); d < distance {
 			best, distance = n, d
