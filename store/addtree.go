@@ -32,7 +32,7 @@ func (s *Store) HashTree(ctx context.Context, src string, f Filter) (Hash, int64
 	}
 	sum := sha256.New()
 	e := nar.NewEncoder(sum)
-	if err := t.Encode(ctx, e, t.FileContents(), nil); err != nil {
+	if err := t.Encode(ctx, e, t.FileContents(ctx), nil); err != nil {
 		return Hash{}, 0, fmt.Errorf("cannot hash %s: %w", src, err)
 	}
 	h := Hash(sum.Sum(nil))
@@ -197,7 +197,7 @@ func hashFixed(ctx context.Context, src, algo string, recursive bool) ([]byte, e
 	}
 	sum := newHash()
 	if recursive {
-		err = t.Encode(ctx, nar.NewEncoder(sum), t.FileContents(), nil)
+		err = t.Encode(ctx, nar.NewEncoder(sum), t.FileContents(ctx), nil)
 		return sum.Sum(nil), err
 	}
 	f, err := os.Open(src)

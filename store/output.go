@@ -131,7 +131,7 @@ func scanOutput(ctx context.Context, o Output) (*outputScan, error) {
 	}
 	scan := &outputScan{tree: t}
 	e := nar.NewEncoder(io.MultiWriter(modulo, refs))
-	file := t.FileContents()
+	file := t.FileContents(ctx)
 	err = t.Encode(ctx, e, func(e *nar.Encoder, n *nar.Node) error {
 		// The content ends before its padding and the closing bracket.
 		start := e.Offset() + fileFraming(n.Executable)

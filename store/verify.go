@@ -100,8 +100,8 @@ func (s *Store) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 		if err := ctx.Err(); err != nil {
 			return r, err
 		}
-		problems, checked, err := s.verifyItem(p, o.Paths != nil, o.Contents, l != nil)
-		if err != nil {
+		problems, checked, err := s.verifyItem(ctx, p, o.Paths != nil, o.Contents, l != nil)
+		if err := errors.Join(err, ctx.Err()); err != nil {
 			return r, err
 		}
 		if checked {
@@ -115,7 +115,7 @@ func (s *Store) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 // verifyItem checks one item: one that the user named, or one that was listed
 // and may be collected since, unless it is leased. The info file is read here
 // and not taken from the index, because it is the truth.
-func (s *Store) verifyItem(p Path, named, contents, leased bool) (problems []Problem, checked bool, err error) {
+func (s *Store) verifyItem(ctx context.Context, p Path, named, contents, leased bool) (problems []Problem, checked bool, err error) {
 	i, err := s.Info(p)
 	var damaged *InfoError
 	switch {
@@ -131,7 +131,7 @@ func (s *Store) verifyItem(p Path, named, contents, leased bool) (problems []Pro
 			problems = append(problems, Problem{p, ProblemReference, "it refers to " + string(r) + ", which is not valid"})
 		}
 	}
-	problems = append(problems, s.checkTree(i, contents)...)
+	problems = append(problems, s.checkTree(ctx, i, contents)...)
 	if len(problems) > 0 && !leased {
 		// Without a lease the item may have been collected meanwhile.
 		if _, err := s.Info(p); errors.Is(err, ErrNotFound) {
@@ -142,11 +142,11 @@ func (s *Store) verifyItem(p Path, named, contents, leased bool) (problems []Pro
 }
 
 // checkTree checks an item's tree against its info.
-func (s *Store) checkTree(i Info, contents bool) []Problem {
+func (s *Store) checkTree(ctx context.Context, i Info, contents bool) []Problem {
 	one := func(kind, format string, args ...any) []Problem {
 		return []Problem{{i.Path, kind, fmt.Sprintf(format, args...)}}
 	}
-	t, err := nar.List(context.Background(), s.Physical(i.Path), nil)
+	t, err := nar.List(ctx, s.Physical(i.Path), nil)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return one(ProblemMissing, "its tree is not there")
@@ -165,7 +165,7 @@ func (s *Store) checkTree(i Info, contents bool) []Problem {
 	}
 	sum := sha256.New()
 	e := nar.NewEncoder(io.MultiWriter(sum, modulo))
-	if err := t.Encode(context.Background(), e, t.FileContents(), nil); err != nil {
+	if err := t.Encode(ctx, e, t.FileContents(ctx), nil); err != nil {
 		return append(problems, one(ProblemUnread, "%v", err)...)
 	}
 	if h := Hash(sum.Sum(nil)); h != i.NarHash || e.Offset() != i.NarSize {

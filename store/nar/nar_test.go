@@ -258,7 +258,7 @@ func TestChangedWhileRead(t *testing.T) {
 		if err := os.WriteFile(path, []byte(later), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		err = tree.Encode(context.Background(), nar.NewEncoder(io.Discard), tree.FileContents(), nil)
+		err = tree.Encode(context.Background(), nar.NewEncoder(io.Discard), tree.FileContents(context.Background()), nil)
 		if err == nil || !strings.Contains(err.Error(), "changed while it was read") {
 			t.Errorf("%q: %v", later, err)
 		}

@@ -194,17 +194,24 @@ func (t *Tree) Encode(ctx context.Context, e *Encoder, contents Contents, visit 
 // readBuffer is the size of one read of a file.
 const readBuffer = 256 << 10
 
-// FileContents returns the usual Contents: the bytes of the file on disk.
-func (t *Tree) FileContents() Contents {
+// FileContents returns the usual Contents: the bytes of the file on disk. It
+// stops within a file, too, when ctx ends.
+func (t *Tree) FileContents(ctx context.Context) Contents {
 	buf := make([]byte, readBuffer)
 	return func(e *Encoder, n *Node) error {
 		e.OpenFile(n.Size, n.Executable)
 		err := ReadContent(t.Physical(n), n.Size, buf, func(p []byte) ([]byte, error) {
+			if err := ctx.Err(); err != nil {
+				return buf, err
+			}
 			_, err := e.Write(p)
 			return buf, err
 		})
+		if err != nil {
+			return err
+		}
 		e.CloseFile(n.Size)
-		return err
+		return nil
 	}
 }
 
@@ -260,7 +267,7 @@ func Write(ctx context.Context, w io.Writer, path string, f Filter) (int64, erro
 		return 0, err
 	}
 	e := NewEncoder(w)
-	err = t.Encode(ctx, e, t.FileContents(), nil)
+	err = t.Encode(ctx, e, t.FileContents(ctx), nil)
 	return e.Offset(), err
 }
 
