@@ -4,6 +4,7 @@
 package runner
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/user"
@@ -72,18 +73,37 @@ func containerIdentity(count, base int, seed string, single bool) (*identity, er
 	if single {
 		return &identity{ids: singleIDs(0)}, nil
 	}
+	outer, err := rootlessIDs(count)
+	if err != nil {
+		return nil, err
+	}
+	return &identity{ids: ids{outer: outer, inner: idmap.Identity(outer), helpers: true}}, nil
+}
+
+// rootlessIDs is the map of an ordinary user's container.
+func rootlessIDs(count int) (spec.IDMap, error) {
 	u, err := user.Current()
 	if err != nil {
-		return nil, fmt.Errorf("cannot tell who is running this: %w", err)
+		return spec.IDMap{}, fmt.Errorf("cannot tell who is running this: %w", err)
 	}
 	outer, err := idmap.SystemFiles.Rootless(u, count)
 	if err == nil {
 		_, _, err = idmap.Helpers()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w\n(--single-id maps root alone, without this; programs that change to another user fail then)", err)
+		return outer, fmt.Errorf("%w\n(--single-id maps root alone, without this; programs that change to another user fail then)", err)
 	}
-	return &identity{ids: ids{outer: outer, inner: idmap.Identity(outer), helpers: true}}, nil
+	return outer, nil
+}
+
+// CheckIDs says whether the caller can give a container its ids, so that a
+// start that cannot succeed is refused before a long build.
+func CheckIDs(o Options) error {
+	if runsAsRoot() || o.SingleID {
+		return nil
+	}
+	_, err := rootlessIDs(cmp.Or(o.IDs, spec.Ids))
+	return err
 }
 
 // rootIdentity reserves count ids of the host, of which the first is inside.

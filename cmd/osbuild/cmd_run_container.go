@@ -49,6 +49,9 @@ func runContainer(ctx context.Context, a *app, f *launch.Flags, args []string) e
 	if err != nil {
 		return err
 	}
+	if err := runner.CheckIDs(o); err != nil {
+		return err
+	}
 	if f.Detach() {
 		name, status, err := launch.Detach(os.Args[1:], a.stderr)
 		if err != nil || status != 0 {
