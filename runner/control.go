@@ -117,7 +117,7 @@ func (c *control) ask(ctx context.Context, r spec.Request) (spec.Reply, error) {
 			return spec.Reply{}, c.err
 		}
 		if got.Error != "" {
-			return got, fmt.Errorf("PID 1 refused %s: %s", r.Op, got.Error)
+			return got, fmt.Errorf("PID 1 refused %s: %s", r.Op, harmless(got.Error))
 		}
 		return got, nil
 	case <-ctx.Done():

@@ -40,7 +40,7 @@ func (r *rig) tryExec(i Instance, p spec.Process, tty bool) (string, spec.Exit, 
 func TestExec(t *testing.T) {
 	r := newRig(t, nil)
 	i, _ := r.background(r.options(""))
-	r.exec(i, spec.Process{Argv: []string{"/usr/bin/sh", "-c", `echo 'alice:x:1000:1000::/home/alice:/bin/sh' >/etc/passwd; printf 'alice:x:1000:\nwheel:x:7:bob,alice\n' >/etc/group`}})
+	r.exec(i, spec.Process{Argv: []string{"/usr/bin/sh", "-c", `printf 'alice:x:1000:1000::/home/alice:/bin/sh\nmallory:x:-1:-1::/:/bin/sh\n' >/etc/passwd; printf 'alice:x:1000:\nwheel:x:7:bob,alice\n' >/etc/group`}})
 	tests := []struct {
 		summary string
 		process spec.Process
@@ -75,6 +75,11 @@ func TestExec(t *testing.T) {
 		want    string
 	}{
 		{"no such user", spec.Process{Argv: []string{"/usr/bin/id"}, User: "eve"}, "no such user"},
+		{"an id that means no change", spec.Process{Argv: []string{"/usr/bin/id"}, User: "4294967295"}, "no such user"},
+		{"an id that is too large", spec.Process{Argv: []string{"/usr/bin/id"}, User: "4294967296"}, "no such user"},
+		{"a negative id", spec.Process{Argv: []string{"/usr/bin/id"}, User: "-1"}, "no such user"},
+		{"a negative group", spec.Process{Argv: []string{"/usr/bin/id"}, Group: "-1"}, "no such group"},
+		{"a user with the id -1", spec.Process{Argv: []string{"/usr/bin/id"}, User: "mallory"}, "no id"},
 		{"no such program", spec.Process{Argv: []string{"/nonesuch"}}, "cannot execute /nonesuch"},
 		{"no such name", spec.Process{Argv: []string{"nonesuch"}}, "cannot run nonesuch"},
 	} {

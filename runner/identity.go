@@ -149,8 +149,9 @@ func DefaultStateRoot() string {
 	if os.Geteuid() == 0 {
 		return "/run/osbuild"
 	}
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
+	// A relative one would mean another registry in each folder.
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "osbuild")
 	}
-	return filepath.Join(os.TempDir(), fmt.Sprintf("osbuild-%d", os.Geteuid()))
+	return filepath.Join("/tmp", fmt.Sprintf("osbuild-%d", os.Geteuid()))
 }

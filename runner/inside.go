@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path"
 	"slices"
@@ -136,6 +137,16 @@ type account struct {
 	groups   []uint32
 }
 
+// parseID reads an id. The highest one is none: to the system calls that take
+// an id it means that nothing is to change, so that a program would stay root.
+func parseID(text string) (int, error) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || n == math.MaxUint32 {
+		return 0, fmt.Errorf("%q is no id", text)
+	}
+	return int(n), nil
+}
+
 // account finds the ids of a user and a group, names or numbers. Like login, it
 // gives the user's own groups when no supplementary ones are named.
 func (r insideRoot) account(user, group string, supplementary []string) (account, error) {
@@ -147,7 +158,7 @@ func (r insideRoot) account(user, group string, supplementary []string) (account
 	groups, gerr := r.lines("/etc/group")
 	name := user
 	if user != "" {
-		n, aerr := strconv.Atoi(user)
+		n, aerr := parseID(user)
 		a.uid = n
 		i := slices.IndexFunc(users, func(f []string) bool {
 			return len(f) >= 4 && (f[0] == user || aerr == nil && f[2] == user)
@@ -155,8 +166,8 @@ func (r insideRoot) account(user, group string, supplementary []string) (account
 		switch {
 		case i >= 0:
 			name = users[i][0]
-			uid, err1 := strconv.Atoi(users[i][2])
-			gid, err2 := strconv.Atoi(users[i][3])
+			uid, err1 := parseID(users[i][2])
+			gid, err2 := parseID(users[i][3])
 			if err := errors.Join(err1, err2); err != nil {
 				return a, fmt.Errorf("cannot run as user %s: %w", user, err)
 			}
@@ -166,12 +177,16 @@ func (r insideRoot) account(user, group string, supplementary []string) (account
 		}
 	}
 	gid := func(group string) (int, error) {
-		if n, err := strconv.Atoi(group); err == nil {
+		if n, err := parseID(group); err == nil {
 			return n, nil
 		}
 		for _, f := range groups {
 			if len(f) >= 3 && f[0] == group {
-				return strconv.Atoi(f[2])
+				n, err := parseID(f[2])
+				if err != nil {
+					return 0, fmt.Errorf("cannot run as group %s: %w", group, err)
+				}
+				return n, nil
 			}
 		}
 		return 0, errors.Join(fmt.Errorf("cannot run as group %s: the container has no such group", group), gerr)
@@ -192,7 +207,7 @@ func (r insideRoot) account(user, group string, supplementary []string) (account
 	if supplementary == nil && user != "" {
 		for _, f := range groups {
 			if len(f) >= 4 && slices.Contains(strings.Split(f[3], ","), name) {
-				if n, err := strconv.Atoi(f[2]); err == nil {
+				if n, err := parseID(f[2]); err == nil {
 					a.groups = append(a.groups, uint32(n))
 				}
 			}

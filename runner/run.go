@@ -46,8 +46,11 @@ func Run(ctx context.Context, o Options) (spec.Exit, error) {
 		o.Message("warning: " + w)
 	}
 	err = os.MkdirAll(o.StateRoot, 0o700)
-	if err == nil {
+	switch {
+	case err == nil:
 		err = checkOwner(o.StateRoot)
+	case os.Getenv("XDG_RUNTIME_DIR") != "":
+		err = fmt.Errorf("%w; set XDG_RUNTIME_DIR to a folder of your own, or unset it", err)
 	}
 	var entry *claimed
 	if err == nil {
@@ -168,7 +171,7 @@ func (c *container) announce() error {
 	}
 	if c.o.PIDFile != "" {
 		if err := writeFile(c.o.PIDFile, fmt.Appendf(nil, "%d\n", pid), 0o644); err != nil {
-			return err
+			return fmt.Errorf("cannot write the PID to %s: %w", c.o.PIDFile, cause(err))
 		}
 	}
 	c.o.Message(fmt.Sprintf("container %s is running as PID %d", name, pid))
@@ -295,13 +298,17 @@ func (c *container) settle(ctx context.Context) (spec.Reply, error) {
 // warn tells the user something in words that come from the container, which
 // must not reach a terminal as control characters.
 func (c *container) warn(format string, args ...any) {
-	text := strings.Map(func(r rune) rune {
+	c.o.Message("warning: " + harmless(fmt.Sprintf(format, args...)))
+}
+
+// harmless replaces control characters.
+func harmless(text string) string {
+	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {
 			return '\uFFFD'
 		}
 		return r
-	}, fmt.Sprintf(format, args...))
-	c.o.Message("warning: " + text)
+	}, text)
 }
 
 // command waits for the services and runs the command in the container.
@@ -326,7 +333,7 @@ func (c *container) command(ctx context.Context) (spec.Reply, error) {
 	}
 	reply, err := c.control.ask(ctx, spec.Request{Op: spec.OpRun, Process: &p})
 	if err != nil && reply.Exit != nil {
-		err = &ProgramError{reply.Exit.Code, errors.New(reply.Error)}
+		err = &ProgramError{reply.Exit.Code, errors.New(harmless(reply.Error))}
 	}
 	return reply, err
 }
