@@ -100,6 +100,12 @@ func (a *attempt) run() error {
 	if err != nil {
 		return err
 	}
+	// The program could write to these folders, and so lock them as well.
+	for _, dir := range []string{a.storeDir, a.workDir} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			return err
+		}
+	}
 	a.ran = true
 	if exit.Status() != 0 {
 		return &ExitError{exit}

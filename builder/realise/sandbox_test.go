@@ -82,7 +82,7 @@ func TestSandboxedBuild(t *testing.T) {
 		ln -s $doc/README $out/link
 		echo "docs of `+between+`" >$doc/README; chmod 700 $doc
 		for d in $out $doc; do mkdir $d/locked; echo $d >$d/locked/x; chmod 000 $d/locked/x $d/locked; done
-		echo $HOME $TMPDIR $PWD >$out/env; echo some words`, func(d *derivation.Derivation) { d.Outputs = []string{"out", "doc"} })
+		echo $HOME $TMPDIR $PWD >$out/env; echo some words; chmod 000 /build /osbuild/store`, func(d *derivation.Derivation) { d.Outputs = []string{"out", "doc"} })
 	second := s.script("second", `cat `+first+`/dep `+first+`/link >$out`)
 	paths := s.realise(s.g, second, first, other)
 
