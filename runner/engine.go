@@ -79,7 +79,7 @@ func launch(j *job) (*process, error) {
 		return nil, err
 	}
 	mapFD := -1
-	flags := uint64(unix.CLONE_NEWNS | cloneClearSighand)
+	flags := uint64(unix.CLONE_NEWNS | cloneVM)
 	if j.ids.asRoot {
 		mapFD = int(j.userNS.Fd())
 	} else {
@@ -90,17 +90,17 @@ func launch(j *job) (*process, error) {
 		pp.close()
 		return nil, err
 	}
-	first, errno := fork(code, &cloneArgs{flags: flags, exitSignal: uint64(unix.SIGCHLD)}, int(pp.upW.Fd()))
+	first, pid, errno := fork(code, flags, int(pp.upW.Fd()))
 	runtime.KeepAlive(j)
 	if errno != 0 {
 		pp.close()
 		return nil, namespaceError(errno)
 	}
-	return adopt(pp, code, first, func() error {
+	return adopt(pp, first, pid, func() error {
 		if j.ids.asRoot {
 			return nil
 		}
-		if err := writeMaps(first, j.ids); err != nil {
+		if err := writeMaps(pid, j.ids); err != nil {
 			return err
 		}
 		_, err := pp.downW.Write([]byte{0})
@@ -110,16 +110,19 @@ func launch(j *job) (*process, error) {
 
 // adopt takes over the process that the first one makes, and lets it go on.
 // between is what the first one waits for.
-func adopt(pp pipes, code *mount.Code, first int, between func() error) (_ *process, err error) {
+func adopt(pp pipes, c *child, first int, between func() error) (_ *process, err error) {
 	pp.upW.Close()
 	pp.downR.Close()
 	defer pp.downW.Close()
 	defer func() {
 		if err != nil {
-			_ = unix.Kill(first, unix.SIGKILL)
 			pp.upR.Close()
 		}
-		reapQuietly(first)
+		if err != nil && first != 0 {
+			_ = unix.Kill(first, unix.SIGKILL)
+			reapQuietly(first)
+		}
+		runtime.KeepAlive(c)
 	}()
 	if err := between(); err != nil {
 		return nil, err
@@ -131,11 +134,14 @@ func adopt(pp pipes, code *mount.Code, first int, between func() error) (_ *proc
 	case err != nil:
 		return nil, fmt.Errorf("cannot start the process: %w", err)
 	case rec.kind == recordFailure:
-		return nil, stepError(code, rec)
+		return nil, stepError(c.code, rec)
 	}
 	p := &process{
-		pid: int(rec.value), settled: make(chan struct{}), ended: make(chan struct{}), up: pp.upR, code: code,
+		pid: int(rec.value), settled: make(chan struct{}), ended: make(chan struct{}), up: pp.upR, code: c.code,
 	}
+	// Nothing that shares our memory is left when the second one goes on.
+	reapQuietly(first)
+	first = 0
 	p.pidfd, err = unix.PidfdOpen(p.pid, 0)
 	if err == nil {
 		_, err = pp.downW.Write([]byte{0})
@@ -147,10 +153,6 @@ func adopt(pp pipes, code *mount.Code, first int, between func() error) (_ *proc
 	}
 	return p, nil
 }
-
-// cloneClearSighand is CLONE_CLEAR_SIGHAND: no handler of the runner's survives
-// into the child, where no Go runtime could run it.
-const cloneClearSighand = 0x100000000
 
 // follow reads what the process reports and waits for its end.
 func (p *process) follow() {
@@ -250,8 +252,8 @@ func readRecord(r io.Reader) (rec record, err error) {
 // stepError is a failed step in words.
 func stepError(code *mount.Code, rec record) error {
 	verb := "start the container"
-	if int(rec.label) < len(code.Labels) && rec.label >= 0 {
-		verb = code.Labels[rec.label]
+	if label := code.Label(rec.label); label != "" {
+		verb = label
 	}
 	err := fmt.Errorf("cannot %s: %w", verb, syscall.Errno(rec.value))
 	switch {
@@ -297,8 +299,8 @@ func userNamespace(m spec.IDMap) (*os.File, error) {
 	code.Do(unix.SYS_CLOSE, pp.downW.Fd())
 	code.Do(unix.SYS_READ, pp.downR.Fd(), code.Bytes(make([]byte, 1)), 1)
 	code.Do(unix.SYS_EXIT_GROUP, 0)
-	flags := uint64(unix.CLONE_NEWUSER | cloneClearSighand)
-	pid, errno := fork(code, &cloneArgs{flags: flags, exitSignal: uint64(unix.SIGCHLD)}, int(pp.upW.Fd()))
+	c, pid, errno := fork(code, unix.CLONE_NEWUSER|cloneVM, int(pp.upW.Fd()))
+	defer runtime.KeepAlive(c)
 	if errno != 0 {
 		return nil, namespaceError(errno)
 	}

@@ -237,12 +237,14 @@ func (e *entrance) start() (*process, error) {
 			return nil, err
 		}
 		defer e.launcher.Close()
-		first, errno := fork(code, &cloneArgs{flags: cloneClearSighand, exitSignal: uint64(unix.SIGCHLD)}, int(pp.upW.Fd()))
+		// With a copy of the memory, because the container lives already: none of
+		// its processes may ever meet one that has the runner's.
+		first, pid, errno := fork(code, 0, int(pp.upW.Fd()))
 		runtime.KeepAlive(e)
 		if errno != 0 {
 			pp.close()
 			return nil, fmt.Errorf("cannot fork: %w", errno)
 		}
-		return adopt(pp, code, first, func() error { return nil })
+		return adopt(pp, first, pid, func() error { return nil })
 	})
 }

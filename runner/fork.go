@@ -4,7 +4,6 @@
 package runner
 
 import (
-	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -19,6 +18,33 @@ import (
 // lays out everything the child will do as a mount.Code, and the child runs the
 // small loop below over it. That saves the exec of a helper program, about a
 // third of a start, and there is no second program to trust.
+//
+// A child that lives for a moment only may share the runner's memory instead of
+// getting a copy of it (cloneVM), which saves the copying of page tables, the
+// page faults that follow in both, and the taking apart. Why neither kind can
+// disturb the Go runtime, nor be disturbed by it:
+//
+//   - All that the child writes to is its own [child] and the buffers of its
+//     code. They are on the heap, where nothing moves, and are kept reachable
+//     until the child has been waited for: the collector cannot know that
+//     another process uses them. The loop stores no Go pointers, so there is no
+//     write barrier.
+//   - A child with shared memory runs on a stack inside its [child]. It is a
+//     stack to the processor alone: every function on it is nosplit, so none
+//     looks at g, which is the one of the thread that forked.
+//   - Signals are blocked in the child from its first instruction, because they
+//     are blocked in the thread that forks; so no handler runs on that stack,
+//     no preemption signal is taken, and what is sent to the whole process
+//     group stays pending. CLONE_CLEAR_SIGHAND takes the handlers away before
+//     the code unblocks signals, which it does only just before execve.
+//   - The thread that forks cannot be preempted and its stack cannot move
+//     between BeforeFork and AfterFork. It is not held up any longer: unlike
+//     vfork's, the child has a stack of its own.
+//
+// The memory is shared with no process that others could look into: the child
+// is the runner's own, ends before a program is started in the namespaces that
+// it makes, and where it changes its ids the kernel closes the memory to all
+// but host root (its "dumpable" flag, here the runner's).
 
 //go:linkname runtimeBeforeFork syscall.runtime_BeforeFork
 func runtimeBeforeFork()
@@ -57,52 +83,77 @@ const (
 	recordStatus             // value is a wait status
 )
 
+// childStack is the size of a stack for the loop, which needs less than 1 KiB.
+const childStack = 4096
+
+// cloneVM is CLONE_VM where [cloneOn] exists, and otherwise 0: then the memory
+// is copied.
+const cloneVM = sharedMemory * unix.CLONE_VM
+
+// child is all that a forked process works with besides its code.
+type child struct {
+	code     *mount.Code
+	first    *mount.Instr
+	count    int
+	reportFD uintptr
+	regs     [mount.Regs + 1]uintptr
+	record   record
+	args     cloneArgs
+	stack    [childStack]byte
+}
+
 // fork makes a child with clone3 that runs code from its first instruction, and
 // reports to fd. All signals stay blocked in the child until the code unblocks
-// them, and no handler of the parent is left in it.
-//
-//go:noinline
-func fork(code *mount.Code, args *cloneArgs, reportFD int) (int, syscall.Errno) {
-	var regs [mount.Regs + 1]uintptr
-	first := &code.Instrs[0]
-	count := len(code.Instrs)
+// them, and no handler of the parent is left in it. The [child] must be kept
+// alive until the process has been waited for.
+func fork(code *mount.Code, flags uint64, reportFD int) (*child, int, syscall.Errno) {
+	c := &child{code: code, first: &code.Instrs[0], count: len(code.Instrs), reportFD: uintptr(reportFD)}
+	c.args = cloneArgs{flags: flags | cloneClearSighand, exitSignal: uint64(unix.SIGCHLD)}
+	if flags&unix.CLONE_VM != 0 {
+		c.args.stack, c.args.stackSize = uint64(uintptr(unsafe.Pointer(&c.stack))), childStack
+	}
 	// Other forks of this process close descriptors between fork and exec only
 	// if none is made meanwhile; hold them off as os/exec does.
 	syscall.ForkLock.Lock()
-	pid, errno := forkAndRun(first, count, &regs, args, uintptr(reportFD))
+	pid, errno := forkAndRun(c)
 	syscall.ForkLock.Unlock()
-	runtime.KeepAlive(code)
-	return int(pid), errno
+	return c, int(pid), errno
 }
+
+// cloneClearSighand is CLONE_CLEAR_SIGHAND: no handler of the runner's survives
+// into the child, where no Go runtime could run it.
+const cloneClearSighand = 0x100000000
 
 //go:norace
 //go:noinline
-func forkAndRun(first *mount.Instr, count int, regs *[mount.Regs + 1]uintptr, args *cloneArgs, reportFD uintptr) (uintptr, syscall.Errno) {
+func forkAndRun(c *child) (pid uintptr, errno syscall.Errno) {
 	runtimeBeforeFork()
-	pid, _, errno := syscall.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0)
-	if errno != 0 || pid != 0 {
-		runtimeAfterFork()
-		return pid, errno
+	if c.args.stack != 0 {
+		pid, errno = cloneOn(uintptr(unsafe.Pointer(&c.args)), unsafe.Sizeof(c.args), c, 0)
+	} else {
+		pid, _, errno = syscall.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&c.args)), unsafe.Sizeof(c.args), 0)
+		if errno == 0 && pid == 0 {
+			execute(c, 0)
+		}
 	}
-	execute(first, count, regs, reportFD)
-	return 0, 0 // not reached
+	runtimeAfterFork()
+	return pid, errno
 }
 
-// execute is the child. It never returns.
+// execute is the child, from instruction pc. It never returns.
 //
 //go:norace
 //go:nosplit
 //go:noinline
-func execute(first *mount.Instr, count int, regs *[mount.Regs + 1]uintptr, reportFD uintptr) {
-	var rec record
-	pc := 0
-	for pc < count {
-		in := (*mount.Instr)(unsafe.Add(unsafe.Pointer(first), uintptr(pc)*unsafe.Sizeof(*first)))
+func execute(c *child, pc int) {
+	rec := &c.record
+	for pc < c.count {
+		in := (*mount.Instr)(unsafe.Add(unsafe.Pointer(c.first), uintptr(pc)*unsafe.Sizeof(*c.first)))
 		var a [6]uintptr
 		for i := range a {
 			a[i] = in.Args[i]
 			if r := in.From[i]; r != 0 && r <= mount.Regs {
-				a[i] = regs[r]
+				a[i] = c.regs[r]
 			}
 		}
 		var result uintptr
@@ -114,14 +165,16 @@ func execute(first *mount.Instr, count int, regs *[mount.Regs + 1]uintptr, repor
 				pc = int(in.Jump)
 				continue
 			}
+		case mount.DoForkOn:
+			result, errno = cloneOn(a[0], unsafe.Sizeof(cloneArgs{}), c, int(in.Jump))
 		case mount.DoReport:
 			rec.kind, rec.label, rec.value = uint32(a[0]), in.Label, uint64(a[1])
-			report(reportFD, &rec)
+			report(c.reportFD, rec)
 		case mount.DoDecimal:
 			decimal(a[0], in.Number)
 		case mount.DoReap:
 			rec.kind, rec.label, rec.value = uint32(a[1]), in.Label, uint64(reap(a[0]))
-			report(reportFD, &rec)
+			report(c.reportFD, rec)
 			exit(0)
 		default:
 			result, _, errno = syscall.RawSyscall6(in.Nr, a[0], a[1], a[2], a[3], a[4], a[5])
@@ -135,14 +188,14 @@ func execute(first *mount.Instr, count int, regs *[mount.Regs + 1]uintptr, repor
 		switch {
 		case errno == 0:
 			if in.Save != 0 && in.Save <= mount.Regs {
-				regs[in.Save] = result
+				c.regs[in.Save] = result
 			}
 			pc++
-		case in.Jump != 0 && in.Nr != mount.DoFork:
+		case in.Jump != 0 && in.Nr != mount.DoFork && in.Nr != mount.DoForkOn:
 			pc = int(in.Jump)
 		default:
 			rec.kind, rec.label, rec.value = recordFailure, in.Label, uint64(errno)
-			report(reportFD, &rec)
+			report(c.reportFD, rec)
 			exit(125)
 		}
 	}

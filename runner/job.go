@@ -282,7 +282,13 @@ func (a asm) split() {
 	a.Begin("start the program")
 	a.hideArguments()
 	fork := int(a.Next())
-	a.Do(mount.DoFork, mount.Data(a.Code, &cloneArgs{exitSignal: uint64(unix.SIGCHLD)})).Save = regChild
+	// The child needs no memory of its own for the few calls up to its execve.
+	args, how := &cloneArgs{exitSignal: uint64(unix.SIGCHLD)}, mount.DoFork
+	if cloneVM != 0 {
+		args.flags, how = cloneVM|unix.CLONE_VFORK, mount.DoForkOn
+		args.stack, args.stackSize = uint64(a.Bytes(make([]byte, childStack))), childStack
+	}
+	a.Do(how, mount.Data(a.Code, args)).Save = regChild
 	a.Do(unix.SYS_CLOSE_RANGE, 0, a.up-1, 0)
 	a.Do(unix.SYS_CLOSE_RANGE, a.up+1, uintptr(^uint32(0)), 0)
 	a.Do(mount.DoReap, 0, recordStatus).From[0] = regChild

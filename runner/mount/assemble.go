@@ -6,7 +6,6 @@ package mount
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 	"unsafe"
 
@@ -42,15 +41,22 @@ type Assembler struct {
 
 // Add appends the steps of one stage, in order.
 func (a Assembler) Add(p Plan, stage Stage) error {
-	const perStep = 6 // at least for binds, of which there may be many
-	a.Code.Instrs = slices.Grow(a.Code.Instrs, perStep*len(p.Steps))
-	for _, s := range p.Steps {
+	steps := 0
+	for i := range p.Steps {
+		if p.Steps[i].Stage == stage {
+			steps++
+		}
+	}
+	// A bind and the folder below it, of which there may be many, take 5.
+	a.Code.Grow(3*steps+32, steps)
+	for i := range p.Steps {
+		s := &p.Steps[i]
 		if s.Stage != stage {
 			continue
 		}
-		a.Code.Begin(s.Verb())
+		a.Code.labels = append(a.Code.labels, label{step: s})
 		start := a.Code.Next()
-		if err := a.step(s); err != nil {
+		if err := a.step(*s); err != nil {
 			return fmt.Errorf("cannot %s: %w", s.Verb(), err)
 		}
 		if s.Optional {
@@ -167,14 +173,14 @@ func (a Assembler) bind(s Step) {
 	} else {
 		c.Do(unix.SYS_OPEN_TREE, AtCwd(), c.Text(s.Source), clone).Save = regA
 	}
-	attr := &unix.MountAttr{Attr_set: uint64(attributes(s.Flags))}
+	attr := unix.MountAttr{Attr_set: uint64(attributes(s.Flags))}
 	if s.Flags.IDMap {
 		attr.Attr_set |= unix.MOUNT_ATTR_IDMAP
 		attr.Userns_fd = uint64(a.MapFD)
 	}
 	if attr.Attr_set != 0 {
 		// Recursive, so that a mount below the source is no way around.
-		c.Do(unix.SYS_MOUNT_SETATTR, 0, c.Text(""), unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, Data(c, attr), unsafe.Sizeof(*attr)).From[0] = regA
+		c.Do(unix.SYS_MOUNT_SETATTR, 0, c.Text(""), unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, c.attributes(attr), unsafe.Sizeof(attr)).From[0] = regA
 	}
 	if s.Foreign {
 		a.open(s.Target)

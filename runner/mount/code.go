@@ -4,6 +4,7 @@
 package mount
 
 import (
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,11 @@ const Digits = 10
 const (
 	// DoFork is clone3: in the child, execution goes on at instruction Jump.
 	DoFork = ^uintptr(0) - iota
+	// DoForkOn is clone3 with arguments that name a stack for the child, on
+	// which it goes on at instruction Jump. Where it shares the memory, the
+	// kernel has to stop the parent meanwhile (CLONE_VFORK): both use the
+	// registers.
+	DoForkOn
 	// DoReport sends a record {Args[0], value of From[1]} to the parent.
 	DoReport
 	// DoDecimal writes the value of From[0] in decimal into Number, padded on
@@ -44,11 +50,11 @@ type Instr struct {
 	// Exact says that a result other than Want is an error.
 	Exact bool
 	Want  uintptr
-	// Jump is where to go on after an error; for DoFork, where the child goes.
+	// Jump is where to go on after an error; for DoFork and DoForkOn, where the child goes.
 	// Without it an error is reported and ends the process.
 	Jump   int32
 	Number *[Digits]byte
-	// Label is the index in Code.Labels of what this instruction is part of.
+	// Label says what this instruction is part of, see [Code.Label].
 	Label int32
 }
 
@@ -56,19 +62,46 @@ type Instr struct {
 // point to. Nothing in it may be changed while a child is being made.
 type Code struct {
 	Instrs []Instr
-	// Labels say what failed, after "cannot".
-	Labels []string
+	labels []label
 	// keep holds what Instrs point to; the garbage collector cannot see that.
 	keep []any
+	// texts is the unused end of a block that holds C strings, of which there
+	// are thousands in a large closure, and binds the attributes of binds.
+	texts []byte
+	binds map[unix.MountAttr]uintptr
+}
+
+// label says what failed, after "cannot". That of a step is put into words only
+// when it is needed.
+type label struct {
+	text string
+	step *Step
 }
 
 // Begin says what the following instructions do, for error messages.
-func (c *Code) Begin(label string) { c.Labels = append(c.Labels, label) }
+func (c *Code) Begin(text string) { c.labels = append(c.labels, label{text: text}) }
+
+// Label is what an instruction is part of, or "" where no such label exists.
+func (c *Code) Label(i int32) string {
+	switch {
+	case i < 0 || int(i) >= len(c.labels):
+		return ""
+	case c.labels[i].step != nil:
+		return c.labels[i].step.Verb()
+	}
+	return c.labels[i].text
+}
+
+// Grow makes room for instructions, and for as many labels as there are steps.
+func (c *Code) Grow(instrs, steps int) {
+	c.Instrs = slices.Grow(c.Instrs, instrs)
+	c.labels = slices.Grow(c.labels, steps)
+}
 
 // Do adds an instruction and returns it for more fields to be set; the pointer
 // is good until the next call.
 func (c *Code) Do(nr uintptr, args ...uintptr) *Instr {
-	in := Instr{Nr: nr, Label: int32(len(c.Labels) - 1)}
+	in := Instr{Nr: nr, Label: int32(len(c.labels) - 1)}
 	copy(in.Args[:], args)
 	c.Instrs = append(c.Instrs, in)
 	return &c.Instrs[len(c.Instrs)-1]
@@ -84,8 +117,37 @@ func (c *Code) SkipFrom(start int32) {
 	}
 }
 
+// textBlock is how much memory is taken for C strings at a time.
+const textBlock = 8 << 10
+
 // Text is the address of a C string.
-func (c *Code) Text(s string) uintptr { return c.Bytes(append([]byte(s), 0)) }
+func (c *Code) Text(s string) uintptr {
+	n := len(s) + 1
+	if n > textBlock/8 {
+		return c.Bytes(append([]byte(s), 0))
+	}
+	if n > len(c.texts) {
+		c.texts = make([]byte, textBlock)
+		c.keep = append(c.keep, c.texts)
+	}
+	b := c.texts[:n:n]
+	c.texts = c.texts[n:]
+	copy(b, s)
+	return uintptr(unsafe.Pointer(&b[0]))
+}
+
+// attributes is the address of mount attributes, one for all that are equal.
+func (c *Code) attributes(a unix.MountAttr) uintptr {
+	at, ok := c.binds[a]
+	if !ok {
+		if c.binds == nil {
+			c.binds = map[unix.MountAttr]uintptr{}
+		}
+		at = Data(c, &a)
+		c.binds[a] = at
+	}
+	return at
+}
 
 // Bytes is the address of b, which must not be empty.
 func (c *Code) Bytes(b []byte) uintptr {

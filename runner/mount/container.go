@@ -46,7 +46,7 @@ type entry struct {
 
 // ForContainer plans the root of a booted system.
 func ForContainer(c Container) (Plan, error) {
-	l := newLayout()
+	l := newLayout(len(c.Items))
 	l.add(Step{
 		Stage: Outer, Op: OpRoot, Target: "/", Source: c.Anchor,
 		Options: []string{"mode=0755"}, Flags: Flags{NoSuid: true, NoDev: true},

@@ -44,8 +44,11 @@ const (
 	foreign // somebody's files: nothing is ever made below
 )
 
-func newLayout() *layout {
-	return &layout{made: map[string]what{"/": folder}}
+// newLayout has room for that many items and some more.
+func newLayout(items int) *layout {
+	l := &layout{steps: make([]Step, 0, 2*items+64), made: make(map[string]what, items+64)}
+	l.made["/"] = folder
+	return l
 }
 
 func (l *layout) add(s Step) { l.steps = append(l.steps, s) }

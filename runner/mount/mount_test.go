@@ -225,8 +225,8 @@ func TestAssemble(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(a.Code.Labels) != len(plan.Steps) {
-		t.Errorf("%d labels for %d steps", len(a.Code.Labels), len(plan.Steps))
+	if len(a.Code.labels) != len(plan.Steps) {
+		t.Errorf("%d labels for %d steps", len(a.Code.labels), len(plan.Steps))
 	}
 	owners := 0
 	for i, in := range a.Code.Instrs {

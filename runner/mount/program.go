@@ -33,7 +33,7 @@ const BuildID = 1000
 // ForBuild plans the root of a build program: everything but the outputs, the
 // work folder and /tmp is read-only, and nothing depends on the machine.
 func ForBuild(b Build) (Plan, error) {
-	l := newLayout()
+	l := newLayout(len(b.Items))
 	if err := l.small(b.Anchor, "build", BuildID, "/build"); err != nil {
 		return Plan{}, err
 	}
@@ -81,7 +81,7 @@ type Program struct {
 // ForProgram plans the root of one program: its closure, what the user maps,
 // and a read-only rest.
 func ForProgram(p Program) (Plan, error) {
-	l := newLayout()
+	l := newLayout(len(p.Items))
 	if err := l.small(p.Anchor, "root", 0, "/root"); err != nil {
 		return Plan{}, err
 	}
