@@ -6,6 +6,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -21,7 +22,8 @@ import (
 // Stdio are the three descriptors of a program; nil is /dev/null.
 type Stdio struct{ In, Out, Err *os.File }
 
-// files are the three descriptors; done closes what was opened for them.
+// files are the three descriptors; done closes what was opened for them, once
+// the program has them.
 func (s Stdio) files() (_ []*os.File, done func(), err error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -33,7 +35,42 @@ func (s Stdio) files() (_ []*os.File, done func(), err error) {
 			out[i] = null
 		}
 	}
-	return out, func() { null.Close() }, nil
+	opened := []*os.File{null}
+	if in, err := s.input(); err != nil {
+		null.Close()
+		return nil, nil, err
+	} else if in != nil {
+		out[0] = in
+		opened = append(opened, in)
+	}
+	return out, func() {
+		for _, f := range opened {
+			f.Close()
+		}
+	}, nil
+}
+
+// input is a pipe with the content of In, if that is a file: a program could
+// open the descriptor of a file again, for writing, when it has the ids of the
+// file's owner on the host, as root of a user's container has.
+func (s Stdio) input() (*os.File, error) {
+	if s.In == nil {
+		return nil, nil
+	}
+	st, err := s.In.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		return nil, nil // what cannot be examined is not there: the program sees that
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a pipe: %w", err)
+	}
+	go func() {
+		defer w.Close()
+		// It ends early where the program does not read everything.
+		_, _ = io.Copy(w, s.In)
+	}()
+	return r, nil
 }
 
 // leaveGrace is how long an entered program may take to end on SIGTERM.
@@ -69,7 +106,11 @@ func (i Instance) exec(ctx context.Context, p spec.Process, stdio Stdio, tty boo
 	if e.account, err = root.account(p.User, p.Group, p.SupplementaryGroups); err != nil {
 		return spec.Exit{}, err
 	}
-	files, done, err := stdio.files()
+	own := stdio
+	if tty {
+		own = Stdio{} // the terminal takes their place
+	}
+	files, done, err := own.files()
 	if err != nil {
 		return spec.Exit{}, err
 	}

@@ -121,17 +121,11 @@ func (c *container) start() error {
 		return fmt.Errorf("cannot start the container: %w", err)
 	}
 	defer console.Close()
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	files, done, err := Stdio{In: c.o.Stdin, Out: c.o.Stdout, Err: c.o.Stderr}.files()
 	if err != nil {
 		return fmt.Errorf("cannot start the container: %w", err)
 	}
-	defer null.Close()
-	files := []*os.File{c.o.Stdin, c.o.Stdout, c.o.Stderr}
-	for i, f := range files {
-		if f == nil {
-			files[i] = null
-		}
-	}
+	defer done()
 	ctl, theirs, err := newControl()
 	if err != nil {
 		return err

@@ -251,3 +251,37 @@ func TestProbeFilesOfAnotherRange(t *testing.T) {
 		t.Errorf("the file was written: %s", data)
 	}
 }
+
+// What a caller opened for reading stays as it is, whoever root of the container
+// is on the host.
+func TestInputStaysReadOnly(t *testing.T) {
+	r := newRig(t, nil)
+	path := filepath.Join(r.dir, "input")
+	if err := os.WriteFile(path, []byte("precious\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const script = "cat; for f in /proc/self/fd/0 /proc/1/fd/0; do echo changed >>$f; done 2>/dev/null; true"
+	input := func() *os.File {
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	o := r.options(script)
+	o.Stdin = input()
+	if out := r.script(o); out != "precious\n" {
+		t.Errorf("the command read %q", out)
+	}
+	i, _ := r.background(r.options(""))
+	out, exit, err := capture(t, func(out *os.File) (spec.Exit, error) {
+		return i.Exec(t.Context(), sh(script), Stdio{In: input(), Out: out}, false)
+	})
+	if err != nil || exit.Status() != 0 || out != "precious\n" {
+		t.Errorf("exec: %q, %+v, %v", out, exit, err)
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != "precious\n" {
+		t.Errorf("the file holds %q, %v", text, err)
+	}
+}
