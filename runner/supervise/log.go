@@ -197,17 +197,29 @@ type console struct {
 	lost   atomic.Int64
 }
 
-func newConsole(f *os.File) *console {
+// newConsole writes to f. A file that reaches the limit begins again, 0 means
+// that there is none: the runner keeps the console where the host's memory may
+// be, and a container may live for years.
+func newConsole(f *os.File, limit int64) *console {
 	c := &console{lines: make(chan string, 256), done: make(chan struct{}), closed: make(chan struct{})}
 	go func() {
 		defer close(c.closed)
+		var size int64
 		write := func(line string) {
-			if f != nil {
-				_, _ = io.WriteString(f, line+"\n")
+			if f == nil {
+				return
 			}
-			if n := c.lost.Swap(0); n > 0 && f != nil {
-				_, _ = fmt.Fprintf(f, "osbuild-init: %d lines did not reach the console in time\n", n)
+			if limit > 0 && size > 0 && size+int64(len(line)) >= limit {
+				if f.Truncate(0) == nil {
+					line = "osbuild-init: the console was full and begins again here; the services' logs go back further\n" + line
+				}
+				size = 0
 			}
+			if n := c.lost.Swap(0); n > 0 {
+				line += fmt.Sprintf("\nosbuild-init: %d lines did not reach the console in time", n)
+			}
+			n, _ := io.WriteString(f, line+"\n")
+			size += int64(n)
 		}
 		for {
 			select {

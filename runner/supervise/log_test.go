@@ -65,3 +65,23 @@ func TestOutput(t *testing.T) {
 		t.Errorf("console: %d bytes", len(got))
 	}
 }
+
+// What a container prints in years must not fill the host's memory.
+func TestConsoleIsBounded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "console")
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const limit = 1000
+	c := newConsole(f, limit)
+	for n := range 200 {
+		c.printWait(fmt.Sprintf("line %d", n))
+	}
+	c.close()
+	text, err := os.ReadFile(path)
+	if err != nil || len(text) > limit || !strings.HasSuffix(string(text), "\nline 199\n") || !strings.Contains(string(text), "begins again") {
+		t.Errorf("%v, %d bytes:\n%s", err, len(text), text)
+	}
+}

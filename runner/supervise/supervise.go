@@ -71,11 +71,15 @@ type supervisor struct {
 // Run activates, starts the services and supervises them until the system is
 // powered off. It returns the exit status for the process.
 func Run(o Options) int {
+	var limit int64
+	if o.Control != nil && o.Console != os.Stderr {
+		limit = maxLog // the console is the runner's file then, and not anybody's terminal
+	}
 	s := &supervisor{
 		Options:  o,
 		events:   make(chan func(), 64),
 		children: map[int]*child{},
-		console:  newConsole(o.Console),
+		console:  newConsole(o.Console, limit),
 	}
 	s.prepare()
 	signals := make(chan os.Signal, 16)
