@@ -261,6 +261,8 @@ func stepError(code *mount.Code, rec record) error {
 		return programError(fmt.Errorf("%w (it, or the interpreter that it names)", err))
 	case strings.HasPrefix(verb, executeLabel):
 		return programError(err)
+	case errors.Is(err, unix.ELOOP):
+		return fmt.Errorf("%w (a link stands on the way, which is not followed; name the place itself)", err)
 	case errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS):
 		return fmt.Errorf("%w\n`osbuild doctor` examines what this machine lacks", err)
 	}
