@@ -125,6 +125,7 @@ func fork(code *mount.Code, flags uint64, reportFD int) (*child, int, syscall.Er
 const cloneClearSighand = 0x100000000
 
 //go:norace
+//go:nocheckptr
 //go:noinline
 func forkAndRun(c *child) (pid uintptr, errno syscall.Errno) {
 	runtimeBeforeFork()
@@ -143,6 +144,7 @@ func forkAndRun(c *child) (pid uintptr, errno syscall.Errno) {
 // execute is the child, from instruction pc. It never returns.
 //
 //go:norace
+//go:nocheckptr
 //go:nosplit
 //go:noinline
 func execute(c *child, pc int) {
@@ -203,12 +205,14 @@ func execute(c *child, pc int) {
 }
 
 //go:norace
+//go:nocheckptr
 //go:nosplit
 func report(fd uintptr, rec *record) {
 	_, _, _ = syscall.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(rec)), uintptr(recordSize))
 }
 
 //go:norace
+//go:nocheckptr
 //go:nosplit
 func exit(status uintptr) {
 	for {
@@ -220,6 +224,7 @@ func exit(status uintptr) {
 // status is returned; the others are orphans that PID 1 inherited.
 //
 //go:norace
+//go:nocheckptr
 //go:nosplit
 func reap(pid uintptr) uint32 {
 	var status uint32
@@ -238,6 +243,7 @@ func reap(pid uintptr) uint32 {
 // where several slashes are as good as one.
 //
 //go:norace
+//go:nocheckptr
 //go:nosplit
 func decimal(n uintptr, buf *[mount.Digits]byte) {
 	for i := mount.Digits - 1; i >= 0; i-- {

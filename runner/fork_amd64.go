@@ -1,11 +1,15 @@
 // SPDX-FileCopyrightText: The osbuild authors
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build amd64 && !race && !msan && !asan
+
 package runner
 
 import "syscall"
 
-// sharedMemory says that cloneOn exists.
+// sharedMemory says that cloneOn exists. It does not where the compiler adds
+// calls that check memory: those switch to the system stack of the thread that
+// forked, which a child with shared memory must not touch.
 const sharedMemory = 1
 
 // cloneOn is clone3 with the arguments at args, which must name a stack: on

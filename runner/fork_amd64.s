@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: The osbuild authors
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build amd64 && !race && !msan && !asan
+
 #include "textflag.h"
 
 // That there is an assembly file also makes the Go compiler accept the
