@@ -121,7 +121,13 @@ func (c *container) start() error {
 		return fmt.Errorf("cannot start the container: %w", err)
 	}
 	defer console.Close()
-	files, done, err := Stdio{In: c.o.Stdin, Out: c.o.Stdout, Err: c.o.Stderr}.files()
+	own := Stdio{In: c.o.Stdin, Out: c.o.Stdout, Err: c.o.Stderr}
+	if len(c.o.Command) == 0 || c.onTerminal() {
+		// PID 1 has nobody to hand them to, and what it holds anybody with root
+		// in the container can use: a terminal, to read what the user types.
+		own = Stdio{Err: console}
+	}
+	files, done, err := own.files()
 	if err != nil {
 		return fmt.Errorf("cannot start the container: %w", err)
 	}
@@ -305,6 +311,9 @@ func harmless(text string) string {
 	}, text)
 }
 
+// onTerminal says whether the command gets a terminal of the container's.
+func (c *container) onTerminal() bool { return isTerminal(c.o.Stdin) && isTerminal(c.o.Stdout) }
+
 // command waits for the services and runs the command in the container.
 func (c *container) command(ctx context.Context) (spec.Reply, error) {
 	if reply, err := c.settle(ctx); err != nil {
@@ -319,7 +328,7 @@ func (c *container) command(ctx context.Context) (spec.Reply, error) {
 		env = append([]string{"TERM=" + t}, env...)
 	}
 	p := spec.Process{Argv: argv, Env: env, Directory: "/root"}
-	if isTerminal(c.o.Stdin) && isTerminal(c.o.Stdout) {
+	if c.onTerminal() {
 		// Somebody sits there: give the command a terminal of the container,
 		// with job control, instead of the descriptors that PID 1 holds.
 		exit, err := c.instance.Exec(ctx, p, Stdio{In: c.o.Stdin, Out: c.o.Stdout, Err: c.o.Stderr}, true)

@@ -285,3 +285,20 @@ func TestInputStaysReadOnly(t *testing.T) {
 		t.Errorf("the file holds %q, %v", text, err)
 	}
 }
+
+// Without a command nothing of the caller's is left in the container.
+func TestNothingOfTheCallers(t *testing.T) {
+	r := newRig(t, nil)
+	o := r.options("")
+	file, err := os.Create(filepath.Join(r.dir, "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	o.Stdin, o.Stdout, o.Stderr = file, file, file
+	i, _ := r.background(o)
+	want := "/dev/null\n/dev/null\n" + i.ConsoleLog() + "\n"
+	if got := r.exec(i, sh("for n in 0 1 2; do readlink /proc/1/fd/$n; done")); got != want {
+		t.Errorf("PID 1 has\n%swant\n%s", got, want)
+	}
+}
