@@ -37,6 +37,9 @@ import (
 //     no preemption signal is taken, and what is sent to the whole process
 //     group stays pending. CLONE_CLEAR_SIGHAND takes the handlers away before
 //     the code unblocks signals, which it does only just before execve.
+//   - PID 1 as reaper shares its own copy of the memory with the program until
+//     that is executed; the kernel stops it meanwhile, so the two can share one
+//     [child] too.
 //   - The thread that forks cannot be preempted and its stack cannot move
 //     between BeforeFork and AfterFork. It is not held up any longer: unlike
 //     vfork's, the child has a stack of its own.
