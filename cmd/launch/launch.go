@@ -88,6 +88,9 @@ func (f *Flags) Options(command []string) (runner.Options, error) {
 	if f.ids != 0 && os.Geteuid() != 0 {
 		return o, errors.New("cannot give the container another number of ids: --ids is for root only")
 	}
+	if f.wait < 0 {
+		return o, fmt.Errorf("cannot wait %s for the services: --wait takes a time from 0s", f.wait)
+	}
 	if f.detach && len(command) > 0 {
 		return o, errors.New("cannot detach from a command: leave out --detach, or the command")
 	}

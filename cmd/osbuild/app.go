@@ -29,6 +29,8 @@ type app struct {
 	quiet   bool
 	verbose bool
 
+	// purpose is the verb and what it acts on: what a lease says it is for.
+	purpose string
 	// fs makes the store's changes; nil is the real file system. Crash tests
 	// put faults here.
 	fs fsys.FS
@@ -125,13 +127,13 @@ func (a *app) openStore() (*store.Store, error) {
 }
 
 // openLease opens the store and a lease that lasts until the program ends.
-func (a *app) openLease(purpose string) (*store.Store, *store.Lease, error) {
+func (a *app) openLease() (*store.Store, *store.Lease, error) {
 	s, err := a.openStore()
 	if err != nil {
 		return nil, nil, err
 	}
 	if a.lease == nil {
-		if a.lease, err = s.NewLease(purpose); err != nil {
+		if a.lease, err = s.NewLease(a.purpose); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -95,7 +95,7 @@ func (o *buildOptions) run(ctx context.Context, a *app, args []string) error {
 
 // evaluate finds what to build: FILE[:NAME], or an expression.
 func (o *buildOptions) evaluate(ctx context.Context, a *app, args []string) (*evaluation, buildable, error) {
-	if len(args) > 1 || len(args) == 0 && o.expr == "" {
+	if len(args) > 1 || len(args) == 0 && o.expr == "" || len(args) == 1 && args[0] == "" {
 		return nil, buildable{}, usagef("build: give one FILE or FILE:NAME, or an expression with -e")
 	}
 	file, name := "", ""

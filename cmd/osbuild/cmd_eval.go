@@ -88,7 +88,7 @@ func (o *evalOptions) run(ctx context.Context, a *app, args []string) error {
 func (a *app) program(ctx context.Context, target string) (string, store.Path, error) {
 	file, name := splitTarget(target)
 	if !strings.HasSuffix(file, ".star") {
-		s, lease, err := a.openLease("eval " + target)
+		s, lease, err := a.openLease()
 		if err != nil {
 			return "", "", err
 		}

@@ -42,7 +42,7 @@ osbuild run-container --name web --detach --state ~/web system.star`,
 
 func runContainer(ctx context.Context, a *app, f *launch.Flags, args []string) error {
 	before, command := splitCommand(args)
-	if len(before) != 1 {
+	if len(before) != 1 || before[0] == "" {
 		return usagef("run-container: give one FILE, ITEM or SCRIPT, and a command only behind `--`")
 	}
 	o, err := f.Options(command)
@@ -100,7 +100,7 @@ func runContainer(ctx context.Context, a *app, f *launch.Flags, args []string) e
 func (a *app) containerItem(ctx context.Context, target string, network bool) (store.Path, error) {
 	file, name := splitTarget(target)
 	if !strings.HasSuffix(file, ".star") {
-		s, lease, err := a.openLease("run-container " + target)
+		s, lease, err := a.openLease()
 		if err != nil {
 			return "", err
 		}

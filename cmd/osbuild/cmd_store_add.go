@@ -70,7 +70,7 @@ func (o addOptions) one(ctx context.Context, a *app, src string) (store.Path, er
 	if o.compute {
 		return store.ComputeFixed(ctx, name, src, o.hash, !o.flat)
 	}
-	s, l, err := a.openLease("store add")
+	s, l, err := a.openLease()
 	if err != nil {
 		return "", err
 	}
@@ -102,7 +102,7 @@ func storeAddTextVerb() verb {
 }
 
 func storeAddText(ctx context.Context, a *app, name string, refs []string) error {
-	s, l, err := a.openLease("store add-text")
+	s, l, err := a.openLease()
 	if err != nil {
 		return err
 	}

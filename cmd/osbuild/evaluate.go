@@ -83,7 +83,7 @@ func (h hasher) HashTree(ctx context.Context, src string, f store.Filter) (store
 // realiser is what builds parts of an evaluation, with a lease that keeps
 // them alive until the program ends.
 func (a *app) realiser() (*realise.Realiser, error) {
-	s, lease, err := a.openLease("build")
+	s, lease, err := a.openLease()
 	if err != nil {
 		return nil, err
 	}

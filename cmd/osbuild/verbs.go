@@ -94,6 +94,10 @@ func (a *app) dispatch(ctx context.Context, args []string) error {
 	if n := fs.ArgsLenAtDash(); n >= 0 && !v.raw {
 		args = append(append(append([]string{}, args[:n]...), dashDash), args[n:]...)
 	}
+	if a.jobs < 0 {
+		return usagef("%s: --jobs takes a number from 0", v.name)
+	}
+	a.purpose = strings.Join(append([]string{v.name}, args[:min(1, len(args))]...), " ")
 	err = run(ctx, a, args)
 	if v.program {
 		err = ownFailure(err)
