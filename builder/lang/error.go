@@ -123,6 +123,11 @@ func (l *loader) explainEval(eval *starlark.EvalError) *Error {
 	if own != (derivation.Position{}) {
 		e.Pos = own
 	}
+	if rest, ok := strings.CutPrefix(e.Msg, "global variable "); ok {
+		if name, ok := strings.CutSuffix(rest, " referenced before assignment"); ok {
+			e.Msg = fmt.Sprintf("cannot use %q here: it is defined further down; move its definition up (things that need each other, such as two service types that extend each other, cannot be declared)", name)
+		}
+	}
 	if strings.Contains(msg, "Starlark computation cancelled: ") {
 		e.Msg = l.explainCancel(msg)
 	}
