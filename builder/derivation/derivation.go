@@ -107,6 +107,9 @@ type Derivation struct {
 	// any other an item called Name-output. Empty means "out".
 	Outputs []string `json:"outputs"`
 	Fixed   *Fixed   `json:"fixed,omitempty"`
+	// Root is an item with what packages put at /usr for the builder program
+	// to see: a tree that holds spec.PackagesRoot. Empty: nothing.
+	Root string `json:"root,omitempty"`
 
 	// Pos is where it was declared. It is not part of the key.
 	Pos Position `json:"-"`
@@ -175,6 +178,9 @@ func (d *Derivation) strings(f func(what, s string) error) error {
 	if err := f("builder", d.Builder); err != nil {
 		return err
 	}
+	if err := f("root", d.Root); err != nil {
+		return err
+	}
 	for i, a := range d.Args {
 		if err := f(fmt.Sprintf("argument %d", i+1), a); err != nil {
 			return err
@@ -210,6 +216,8 @@ func (d *Derivation) validate() error {
 		return fmt.Errorf("builder %q is neither an absolute path nor %sNAME", d.Builder, BuiltinPrefix)
 	case !builtin && d.Version != 0:
 		return errors.New("only a builtin has a version")
+	case builtin && d.Root != "":
+		return errors.New("a builtin needs no root")
 	}
 	if err := d.validateStrings(builtin); err != nil {
 		return err

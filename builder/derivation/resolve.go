@@ -57,7 +57,7 @@ func (d *Derivation) clone() *Derivation {
 }
 
 func (d *Derivation) replace(r *strings.Replacer) {
-	d.Builder = r.Replace(d.Builder)
+	d.Builder, d.Root = r.Replace(d.Builder), r.Replace(d.Root)
 	for i, a := range d.Args {
 		d.Args[i] = r.Replace(a)
 	}

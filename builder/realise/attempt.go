@@ -4,6 +4,7 @@
 package realise
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -79,6 +80,7 @@ func (a *attempt) run() error {
 	if a.s.Executor == nil {
 		return errors.New("its builder is a program, and nothing here can run programs")
 	}
+	var err error
 	b := spec.Build{
 		Name:     d.Name,
 		StoreDir: a.storeDir,
@@ -89,6 +91,9 @@ func (a *attempt) run() error {
 	for _, p := range a.closure {
 		b.Items = append(b.Items, spec.Item{Logical: string(p), Physical: a.s.Store.Physical(p)})
 	}
+	if b.Root, err = a.root(d.Root); err != nil {
+		return err
+	}
 	for _, h := range d.Host {
 		physical, ok := a.s.g.HostPath(h.Hash)
 		if !ok {
@@ -96,7 +101,8 @@ func (a *attempt) run() error {
 		}
 		b.Host = append(b.Host, spec.Mapping{Source: physical, Target: h.Target})
 	}
-	exit, err := a.s.Executor.Run(a.s.ctx, b, a.log)
+	var exit spec.Exit
+	exit, err = a.s.Executor.Run(a.s.ctx, b, a.log)
 	if err != nil {
 		return err
 	}
@@ -111,6 +117,26 @@ func (a *attempt) run() error {
 		return &ExitError{exit}
 	}
 	return nil
+}
+
+// root reads what the packages in the item root put at /usr.
+func (a *attempt) root(root string) (*spec.Root, error) {
+	if root == "" {
+		return nil, nil
+	}
+	p, err := store.ParsePath(root)
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(filepath.Join(a.s.Store.Physical(p), spec.PackagesRoot))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what its packages put at /usr: %w", err)
+	}
+	r := &spec.Root{}
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, fmt.Errorf("cannot read what its packages put at /usr: %s: %w", root, err)
+	}
+	return r, nil
 }
 
 // environment is what every builder program gets, besides and below what the

@@ -25,6 +25,22 @@ type Env struct {
 	Init string
 	// System is the platform, such as "x86_64-linux".
 	System string
+	// Packages gives packages by name; nil where there is no source of them.
+	Packages Packages
+}
+
+// Packages is a source of packages by name; builder/debian's Source is one.
+type Packages interface {
+	// Package gives the path (or placeholder) of the package item for a name.
+	Package(name string, pos derivation.Position) (string, error)
+	// Is says whether a path is that of a package item.
+	Is(path string) bool
+	// Base names the packages that every system has.
+	Base() []string
+	// Root gives the path of the tree that the packages in the closure of
+	// these items make together; "" when no package is among what they are
+	// made from.
+	Root(name string, items []string, pos derivation.Position) (string, error)
 }
 
 // Func is a function of the declaration's language, as Go code sees it.

@@ -57,6 +57,7 @@ type Step struct {
 	Links       []Link       `json:"links,omitempty"`
 	Etc         *Etc         `json:"etc,omitempty"`
 	Directories []Dir        `json:"directories,omitempty"`
+	Tree        *Tree        `json:"tree,omitempty"`
 	Privileged  []Privileged `json:"privileged,omitempty"`
 	Run         *Process     `json:"run,omitempty"`
 }
@@ -127,6 +128,9 @@ type Etc struct {
 	Tree string `json:"tree"`
 	// Copies maps a name below /etc to the mode of its regular file.
 	Copies map[string]uint32 `json:"copies,omitempty"`
+	// Yields are names that are left out where the tree of a package, copied
+	// to /etc by another step, has a file of that name.
+	Yields []string `json:"yields,omitempty"`
 }
 
 // Privileged is a program that is copied to PrivilegedDir with privileges.

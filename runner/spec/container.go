@@ -33,18 +33,52 @@ const (
 type Root struct {
 	// Usr are the trees merged read-only at /usr, topmost first.
 	Usr []Lower `json:"usr,omitempty"`
+	// Opt are the trees merged read-only at /opt, topmost first.
+	Opt []Lower `json:"opt,omitempty"`
 	// Links are symbolic links made on the root, e.g. /bin -> usr/bin.
 	Links []Link `json:"links,omitempty"`
 	// Dirs are empty folders made on the root, parents before children.
 	Dirs []Dir `json:"dirs,omitempty"`
+	// Trees are the writable files that packages bring. Activation copies
+	// them, see Step.Tree; an image may hold them already.
+	Trees []Tree `json:"trees,omitempty"`
+	// Owners are the paths of Usr and Opt that are not root's with the plain
+	// mode that a store gives. A container makes privileged copies of them at
+	// activation; an image has them in its layers.
+	Owners []Owner `json:"owners,omitempty"`
 }
 
-// Lower is a folder inside a store item that becomes part of /usr.
+// Lower is a folder inside a store item that becomes part of /usr or /opt.
 type Lower struct {
 	// Item is the logical path of the item.
 	Item string `json:"item"`
 	// Sub is the folder inside it, "" for the item itself.
 	Sub string `json:"sub,omitempty"`
+	// FHS says that the item stands in the file system hierarchy alone: it is
+	// not shown under the store dir.
+	FHS bool `json:"fhs,omitempty"`
+}
+
+// Tree is a folder of an item whose content is copied to a folder of the root,
+// each file where nothing stands yet. Files become root's with mode 0644, or
+// 0755 when they are executable, folders 0755, but for those in Owners.
+type Tree struct {
+	// From is a logical path, To an absolute path such as "/etc".
+	From   string  `json:"from"`
+	To     string  `json:"to"`
+	Owners []Owner `json:"owners,omitempty"`
+}
+
+// Owner is the owner and mode of one path. User and Group are names or decimal
+// ids; empty means root.
+type Owner struct {
+	// Path is absolute, as the container sees it.
+	Path  string `json:"path"`
+	User  string `json:"user,omitempty"`
+	Group string `json:"group,omitempty"`
+	// Mode holds the permission bits, and set-id and sticky bits as in
+	// inode(7).
+	Mode uint32 `json:"mode"`
 }
 
 // Link is a symbolic link at Path that says Target.

@@ -10,6 +10,9 @@ type Build struct {
 	Name string `json:"name"`
 	// Items are the closure of the inputs.
 	Items []Item `json:"items"`
+	// Root is what packages among Items put at /usr, /opt and, as links to
+	// Trees, in /etc; nil when there are none.
+	Root *Root `json:"root,omitempty"`
 	// Host are read-only trees of the host, each identified by content in the
 	// derivation's key, e.g. a Go toolchain at /go.
 	Host []Mapping `json:"host,omitempty"`
@@ -28,7 +31,9 @@ type Build struct {
 
 // Program is one program over a closure, without an init (`osbuild eval`).
 type Program struct {
-	Items    []Item    `json:"items"`
+	Items []Item `json:"items"`
+	// Root is as in [Build].
+	Root     *Root     `json:"root,omitempty"`
 	Mappings []Mapping `json:"mappings,omitempty"`
 	// Namespaces are those to unshare besides user and mnt: "pid", "net",
 	// "ipc", "uts", "cgroup".

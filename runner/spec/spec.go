@@ -23,6 +23,13 @@ const StoreDir = "/osbuild/store"
 const (
 	// CurrentSystem is the link to the system item that runs.
 	CurrentSystem = "/run/current-system"
+	// SystemPackages is the name in a system item of the tree that its packages
+	// make together, if it has any. That tree holds PackagesRoot, a [Root]
+	// with what packages put on it, and PackagesPlan, an [ActivationPlan]
+	// whose steps are joined with the system's own.
+	SystemPackages = "packages"
+	PackagesRoot   = "root.json"
+	PackagesPlan   = "activate.json"
 	// ControlSocket is the unix socket on which osbuild-init takes requests
 	// from inside the container.
 	ControlSocket = "/run/osbuild/control"
