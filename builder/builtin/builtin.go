@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package builtin makes those items that need no program: texts, unions of
-// trees, unpacked archives and downloads.
+// trees, unpacked archives, downloads and the documents of containers.
 //
 // It owns what these items look like, which is part of the key of everything
 // that uses them: whoever changes what a builtin makes raises its version in
@@ -26,6 +26,7 @@ func All() []realise.Builtin {
 		builtin{derivation.BuiltinUnpack, derivation.VersionUnpack, buildUnpack},
 		builtin{derivation.BuiltinFetch, derivation.VersionFetch, buildFetch},
 		builtin{derivation.BuiltinRequisites, derivation.VersionRequisites, buildRequisites},
+		builtin{derivation.BuiltinContainer, derivation.VersionContainer, buildContainer},
 	}
 }
 

@@ -36,6 +36,10 @@ const (
 	// BuiltinRequisites writes the closure of the items Args, a path a line.
 	BuiltinRequisites = "requisites"
 	VersionRequisites = 1
+	// BuiltinContainer writes the container.json of Env["text"] with what the
+	// tree Env["packages"] puts on its root.
+	BuiltinContainer = "container"
+	VersionContainer = 1
 )
 
 // DirectoryUnion declares the merged tree of these folders, which are items or
@@ -95,6 +99,15 @@ func (g *Graph) Requisites(name string, items []string, pos Position) (string, e
 	return g.Derive(Derivation{
 		Name: name, Builder: BuiltinPrefix + BuiltinRequisites, Version: VersionRequisites,
 		Args: items, Pos: pos,
+	})
+}
+
+// Container declares the document of a container whose packages make the tree
+// packages: text, a spec.Container, with that tree's root joined to its own.
+func (g *Graph) Container(name, text, packages string, pos Position) (string, error) {
+	return g.Derive(Derivation{
+		Name: name, Builder: BuiltinPrefix + BuiltinContainer, Version: VersionContainer,
+		Env: map[string]string{"text": text, "packages": packages}, Pos: pos,
 	})
 }
 

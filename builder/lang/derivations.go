@@ -75,6 +75,9 @@ func (l *loader) computedFile(thread *starlark.Thread, a *computedFile) (starlar
 	if d.Inputs, err = l.inputs(a.Inputs); err != nil {
 		return nil, value.Argument("inputs", err)
 	}
+	if d.Root, err = l.root(&d); err != nil {
+		return nil, err
+	}
 	return item(l.options.Graph.Derive(d))
 }
 
@@ -89,6 +92,9 @@ func (l *loader) derivation(thread *starlark.Thread, a *rawDerivation) (starlark
 	var err error
 	if d.Inputs, err = l.inputs(a.Inputs); err != nil {
 		return nil, value.Argument("inputs", err)
+	}
+	if d.Root, err = l.root(&d); err != nil {
+		return nil, err
 	}
 	p, err := l.options.Graph.Derive(d)
 	if err != nil || len(a.Outputs) == 0 {

@@ -35,9 +35,6 @@ func (p *Program) Doc(name string) (string, error) {
 	if v, ok := l.predeclared[name]; ok {
 		return l.docOf(name, v), nil
 	}
-	if why, ok := notYet[name]; ok {
-		return fmt.Sprintf("%s: %s\n", name, why), nil
-	}
 	names := l.names()
 	for _, m := range l.library {
 		globals := l.libraryNames(m)

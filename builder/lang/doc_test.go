@@ -21,7 +21,7 @@ func TestDoc(t *testing.T) {
 		{"account", []string{"account: a service type of @osbuild//base.star", "is extended by", "extends"}},
 		{"modify_services", []string{"modify_services(services, "}},
 		{"delete", []string{"delete"}},
-		{"package", []string{"not available in this version"}},
+		{"package", []string{"package(name)\n", "name: string, required\n"}},
 		{"base_services", []string{"loopback"}},
 		{"@osbuild//base.star", []string{"account", "base_services"}},
 	}

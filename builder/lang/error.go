@@ -195,9 +195,6 @@ func (l *loader) explainName(msg string) string {
 		return msg
 	}
 	name, hint, _ := strings.Cut(rest, " ")
-	if why, ok := notYet[name]; ok {
-		return fmt.Sprintf("cannot use %s: %s", name, why)
-	}
 	if module := l.exporter(name); module != "" {
 		return fmt.Sprintf("undefined name %q: it comes with load(%q, %q)", name, module, name)
 	}

@@ -32,7 +32,7 @@ func TestErrors(t *testing.T) {
 		{
 			"packages by name",
 			"x = package(\"curl\")\n",
-			"system.star:1:5: cannot use package: packages by name are not available in this version; build programs with go_program or computed_file, or take files in with local_file or fetch",
+			"system.star:1:5: packages by name need a package source, and there is none here",
 		},
 		{
 			"second assignment",

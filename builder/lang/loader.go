@@ -286,9 +286,6 @@ func (l *loader) names() []string {
 	for _, d := range []starlark.StringDict{l.predeclared, starlark.Universe, l.visible} {
 		names = append(names, d.Keys()...)
 	}
-	for name := range notYet {
-		names = append(names, name)
-	}
 	sort.Strings(names)
 	return names
 }

@@ -14,12 +14,6 @@ import (
 	"osbuild/builder/system"
 )
 
-// notYet holds the names that declarations will know, and what to do today.
-var notYet = map[string]string{
-	"package": "packages by name are not available in this version; build programs with go_program or computed_file, or take files in with local_file or fetch",
-	"debian":  "package sources are not available in this version; build programs with go_program or computed_file, or take files in with local_file or fetch",
-}
-
 // declare fills in the names that every file can use.
 func (l *loader) declare() error {
 	l.predeclared = starlark.StringDict{}
@@ -28,7 +22,7 @@ func (l *loader) declare() error {
 			return err
 		}
 	}
-	for _, declare := range []func() error{l.declareFiles, l.declareDerivations, l.declareServices, l.declareKinds} {
+	for _, declare := range []func() error{l.declareFiles, l.declarePackages, l.declareDerivations, l.declareServices, l.declareKinds} {
 		if err := declare(); err != nil {
 			return err
 		}

@@ -214,8 +214,8 @@ func TestServiceErrors(t *testing.T) {
 			`system.star:2:38: operating_system: field services: element 1: want service, got service_type (write service(account))`,
 		},
 		{
-			"package by name", "system = operating_system(\n    host_name = \"x\",\n    packages = [\"curl\"],\n)\n",
-			`system.star:4:16: operating_system: field packages: "curl": `,
+			"package without a name", "system = operating_system(\n    host_name = \"x\",\n    packages = [\"\"],\n)\n",
+			`system.star:4:16: operating_system: field packages: the name of a package is empty`,
 		},
 		{
 			"name of a module", "load(\"@osbuild//base.star\", \"acount\")\n",

@@ -35,12 +35,27 @@ type Packages interface {
 	Package(name string, pos derivation.Position) (string, error)
 	// Is says whether a path is that of a package item.
 	Is(path string) bool
-	// Base names the packages that every system has.
-	Base() []string
+	// Use tells how a system wants its packages chosen, and gives the names of
+	// those that every such system has. All systems of an evaluation want the
+	// same.
+	Use(policy PackagePolicy) (base []string, err error)
 	// Root gives the path of the tree that the packages in the closure of
 	// these items make together; "" when no package is among what they are
 	// made from.
-	Root(name string, items []string, pos derivation.Position) (string, error)
+	Root(items []string, pos derivation.Position) (string, error)
+}
+
+// PackagePolicy says how packages are chosen.
+type PackagePolicy struct {
+	// Suite is the one suite that packages come from; "" means all that the
+	// host knows.
+	Suite string
+	// Essential is "none", "minimal" or "full": which of the packages that a
+	// distribution installs without being asked come along.
+	Essential string
+	// Ignore are packages whose scripts cause no warning.
+	Ignore []string
+	Pos    derivation.Position
 }
 
 // Func is a function of the declaration's language, as Go code sees it.

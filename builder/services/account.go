@@ -43,29 +43,6 @@ var Account = &service.Type{
 	},
 }
 
-// BaseGroups are the groups that every system has. Ids below 100 are those
-// that distributions and the kernel's default rules agree on.
-func BaseGroups() []*UserGroup {
-	fixed := func(name string, id int) *UserGroup { return &UserGroup{Name: name, ID: &id, System: true} }
-	return []*UserGroup{
-		fixed("root", 0), fixed("tty", 5), fixed("disk", 6), fixed("lp", 7), fixed("kmem", 15),
-		fixed("dialout", 20), fixed("cdrom", 24), fixed("floppy", 25), fixed("tape", 26), fixed("audio", 29),
-		fixed("shadow", 42), fixed("utmp", 43), fixed("video", 44), fixed("users", 100), fixed("nogroup", 65534),
-		{Name: "input", System: true},
-		{Name: "kvm", System: true},
-		{Name: "netdev", System: true},
-		{Name: "wheel", System: true},
-	}
-}
-
-// BaseUsers are the users besides root that every system has.
-func BaseUsers() []*UserAccount {
-	id := 65534
-	return []*UserAccount{{
-		Name: "nobody", UID: &id, Group: "nogroup", Comment: "nobody", Home: "/nonexistent", Shell: noLogin, System: true,
-	}}
-}
-
 const (
 	noLogin   = "/usr/sbin/nologin"
 	plainSh   = "/bin/sh"

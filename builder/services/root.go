@@ -6,6 +6,7 @@ package services
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"osbuild/builder/derivation"
 	"osbuild/builder/service"
@@ -181,25 +182,59 @@ var Profile = &service.Type{
 	Extend:          extendProfile,
 	Default:         []string(nil),
 	HasDefault:      true,
-	ValueDoc:        "list of items",
-	ContributionDoc: "items: trees with bin, lib, share, …",
-	ProducesDoc:     "the entry `profile` of the system, which the container sees at /usr",
+	ValueDoc:        "list of items and of names of packages",
+	ContributionDoc: "names of packages; items: trees with bin, lib, share, …",
+	ProducesDoc:     "the entry `profile` of the system, the tree of the items, and `package-items`, the packages by name; the container sees both at /usr, the items' files first",
 	Extensions: []service.Extension{{Target: System, Compute: typed(func(env *service.Env, items []string) ([]any, error) {
-		tree, err := ProfileTree(env, items)
+		items, packages, err := splitPackages(env, items)
 		if err != nil {
 			return nil, err
 		}
-		return one(&SystemEntry{Name: "profile", File: tree})
+		tree, err := env.Graph.DirectoryUnion("profile", items, derivation.Position{})
+		if err != nil || len(packages) == 0 {
+			return []any{&SystemEntry{Name: "profile", File: tree}}, err
+		}
+		names, err := env.Graph.FileUnion("package-items", packages, false, derivation.Position{})
+		if err != nil {
+			return nil, err
+		}
+		return many([]*SystemEntry{{Name: "package-items", File: names}, {Name: "profile", File: tree}})
 	})}},
 }
 
-// ProfileTree is the merged tree of a profile's items.
-func ProfileTree(env *service.Env, items []string) (string, error) {
-	return env.Graph.DirectoryUnion("profile", items, derivation.Position{})
+// splitPackages tells packages from other items of a profile: a package's
+// files are at /usr by themselves.
+func splitPackages(env *service.Env, all []string) (items []string, packages map[string]string, err error) {
+	packages = map[string]string{}
+	for _, item := range all {
+		if env.Packages == nil || !env.Packages.Is(item) {
+			items = append(items, item)
+			continue
+		}
+		ref, ok := env.Graph.Lookup(item)
+		d, found := env.Graph.Derivation(ref.Drv)
+		if !ok || !found {
+			return nil, nil, errors.New("cannot put one file of a package into the profile: give the package itself")
+		}
+		packages[d.Name] = item
+	}
+	return items, packages, nil
 }
 
-// ErrNoPackageSource is the error for packages that are given by name.
-var ErrNoPackageSource = errors.New("packages by name need a package source, and there is none yet")
+// ErrNoPackageSource is the error for packages that are given by name where
+// there is no source of packages.
+var ErrNoPackageSource = errors.New("packages by name need a package source, and there is none here")
+
+// PackageItem is the item of what a profile names: an item or a package.
+func PackageItem(env *service.Env, item string, pos derivation.Position) (string, error) {
+	if strings.HasPrefix(item, "/") {
+		return item, nil
+	}
+	if env.Packages == nil {
+		return "", fmt.Errorf("cannot use package %q: %w; give an item, such as go_program(...) or local_file(...)", item, ErrNoPackageSource)
+	}
+	return env.Packages.Package(item, pos)
+}
 
 func extendProfile(env *service.Env, value, contributions any) (any, error) {
 	v, err := extendList[string](env, value, contributions)
@@ -209,8 +244,8 @@ func extendProfile(env *service.Env, value, contributions any) (any, error) {
 	var items []string
 	seen := map[string]bool{}
 	for _, item := range v.([]string) {
-		if len(item) == 0 || item[0] != '/' {
-			return nil, fmt.Errorf("cannot use package %q: %w; give an item, such as go_program(...) or local_file(...)", item, ErrNoPackageSource)
+		if item, err = PackageItem(env, item, derivation.Position{}); err != nil {
+			return nil, err
 		}
 		if !seen[item] {
 			seen[item] = true

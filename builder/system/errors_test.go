@@ -176,7 +176,7 @@ func TestContradictions(t *testing.T) {
 			"a package by name",
 			[]*service.Service{simple(services.Profile, 4, "curl")},
 			services.ErrNoPackageSource,
-			`cannot extend "profile": cannot use package "curl": packages by name need a package source, and there is none yet; give an item, such as go_program(...) or local_file(...)`,
+			`cannot extend "profile": cannot use package "curl": packages by name need a package source, and there is none here; give an item, such as go_program(...) or local_file(...)`,
 		},
 		{
 			"two privileged programs of one name",
@@ -253,7 +253,7 @@ func TestContradictions(t *testing.T) {
 func TestBaseAccountsGiveWay(t *testing.T) {
 	env := newEnv(t)
 	o := New()
-	o.Groups = []*services.UserGroup{{Name: "wheel", ID: ptr(10)}, {Name: "app"}}
+	o.Groups = []*services.UserGroup{{Name: "wheel", ID: ptr(110)}, {Name: "app"}}
 	o.Users = []*services.UserAccount{{Name: "nobody", Group: "nogroup", UID: ptr(99)}, {Name: "alice", Group: "users"}}
 	sys, err := Lower(env, o)
 	if err != nil {
@@ -332,7 +332,7 @@ func TestDeclarationErrors(t *testing.T) {
 		{"the defaults", func(*OperatingSystem) {}, ""},
 		{"no host name", func(o *OperatingSystem) { o.HostName = "" }, `field host_name: a host name has 1 to 64 characters, "" has 0`},
 		{"a host name with a line break", func(o *OperatingSystem) { o.HostName = "a\nb" }, `field host_name: "a\nb" is not a host name: '\n' is not allowed there (letters, digits, "-" and "." are)`},
-		{"a package by name", func(o *OperatingSystem) { o.Packages = []string{"curl"} }, `field packages: "curl": packages by name need a package source, and there is none yet; give an item, such as go_program(...) or local_file(...)`},
+		{"a package without a name", func(o *OperatingSystem) { o.Packages = []string{""} }, `field packages: the name of a package is empty`},
 		{"sudoers as a text", func(o *OperatingSystem) { o.Sudoers = "root ALL" }, `field sudoers: the text "root ALL" is not a file; write plain_file("sudoers", text)`},
 		{"a locale with a blank", func(o *OperatingSystem) { o.Locale = "C UTF" }, `field locale: "C UTF" is not the name of a locale, such as C.UTF-8`},
 		{"a time zone that climbs", func(o *OperatingSystem) { o.Timezone = "../x" }, `field timezone: "../x" is not the name of a time zone, such as Europe/Paris`},

@@ -41,6 +41,10 @@ func defaultServices(env *service.Env, o *OperatingSystem) ([]*service.Service, 
 	if err != nil {
 		return nil, err
 	}
+	packages, err := o.packages(env)
+	if err != nil {
+		return nil, err
+	}
 	shared := o.contained != nil && o.contained.sharedNetwork
 	files := &services.EtcFiles{Entries: etc}
 	if shared {
@@ -72,7 +76,7 @@ func defaultServices(env *service.Env, o *OperatingSystem) ([]*service.Service, 
 		with(services.UserHomes, []*services.SkeletonFile(nil)),
 		&service.Service{Type: services.RootFileSystem},
 		with(services.FileSystems, o.allFileSystems()),
-		with(services.Profile, o.Packages),
+		with(services.Profile, packages),
 		with(services.ContainerRequirements, []string(nil)),
 	)
 	return list, nil

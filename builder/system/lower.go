@@ -6,6 +6,7 @@ package system
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"osbuild/builder/derivation"
@@ -173,13 +174,29 @@ func item(env *service.Env, o *OperatingSystem, c spec.Container, entries []*ser
 	for _, e := range entries {
 		files[e.Name] = e.File
 	}
-	for name, text := range map[string]string{"container.json": doc, "locale": o.Locale + "\n"} {
+	for _, name := range []string{"container.json", "locale", spec.SystemPackages} {
 		if _, taken := files[name]; taken {
 			return "", fmt.Errorf("cannot put %q into the system: every system has an entry of that name", name)
 		}
-		if files[name], err = env.Graph.Text(name, text, false, o.Pos); err != nil {
+	}
+	if files["locale"], err = env.Graph.Text("locale", o.Locale+"\n", false, o.Pos); err != nil {
+		return "", err
+	}
+	packages := ""
+	if env.Packages != nil {
+		// Whatever is in the closure of the rest has its packages at /usr.
+		if packages, err = env.Packages.Root(slices.Sorted(maps.Values(files)), o.Pos); err != nil {
 			return "", err
 		}
+	}
+	if packages == "" {
+		files["container.json"], err = env.Graph.Text("container.json", doc, false, o.Pos)
+	} else {
+		files[spec.SystemPackages] = packages
+		files["container.json"], err = env.Graph.Container("container.json", doc, packages, o.Pos)
+	}
+	if err != nil {
+		return "", err
 	}
 	return env.Graph.FileUnion("system", files, false, o.Pos)
 }

@@ -26,7 +26,8 @@ import (
 type OperatingSystem struct {
 	Pos                derivation.Position           `star:"-"`
 	HostName           string                        `star:"host_name" doc:"The name of the system."`
-	Packages           []string                      `star:"packages" doc:"Items whose files every user gets: trees with bin, lib, share, ..., which stand at /usr."`
+	Packages           []string                      `star:"packages" doc:"What every user gets: names of packages, and items (trees with bin, lib, share, ...), which stand at /usr."`
+	PackageSource      *Debian                       `star:"package_source" doc:"How packages are chosen; debian() by default: those of the host's distribution."`
 	Users              []*services.UserAccount       `star:"users" doc:"Users, besides root and nobody, or in their place."`
 	Groups             []*services.UserGroup         `star:"groups" doc:"Groups, besides those that every system has (users, wheel, tty, ...), or in their place."`
 	Services           []*service.Service            `star:"services" doc:"Services, besides the essential ones; base_services by default."`
@@ -64,8 +65,8 @@ func (o *OperatingSystem) Validate() error {
 		return err
 	}
 	for _, p := range o.Packages {
-		if !strings.HasPrefix(p, "/") {
-			return fmt.Errorf("field packages: %q: %w; give an item, such as go_program(...) or local_file(...)", p, services.ErrNoPackageSource)
+		if p == "" {
+			return errors.New("field packages: the name of a package is empty")
 		}
 	}
 	if _, err := service.List(o.Services); err != nil {
@@ -113,6 +114,10 @@ func Records() []services.Record {
 					Mappings: c.Mappings, SharedNetwork: c.SharedNetwork, ExtraFileSystems: c.ExtraFileSystems,
 				})
 			},
+		},
+		{
+			Name: "debian", Proto: &Debian{Essential: "none"},
+			Doc: "How packages are chosen from the archives that the host's apt knows. All systems of a file share one choice and one lock.",
 		},
 		{
 			Name: "operating_system", Proto: New(),

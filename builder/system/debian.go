@@ -1,0 +1,60 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package system
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"osbuild/builder/derivation"
+	"osbuild/builder/service"
+	"osbuild/builder/services"
+)
+
+// Debian says how the packages of a system are chosen.
+type Debian struct {
+	Pos       derivation.Position `star:"-"`
+	Suite     string              `star:"suite" doc:"The one suite that packages come from, such as \"bookworm\"; by default all that the host's apt knows."`
+	Essential string              `star:"essential" doc:"Which packages come along that nothing depends on by name: \"none\", \"minimal\" (a shell and the basic tools), or \"full\" (all that Debian calls essential)."`
+	Ignore    []string            `star:"ignore" doc:"Packages whose scripts cause no warning when they do what osbuild does not."`
+}
+
+var essentials = []string{"none", "minimal", "full"}
+
+// Validate checks the fields.
+func (d *Debian) Validate() error {
+	if !slices.Contains(essentials, d.Essential) {
+		return fmt.Errorf("field essential: %q is not one of %s%s", d.Essential, strings.Join(essentials, ", "), service.Meant(d.Essential, essentials))
+	}
+	if strings.ContainsAny(d.Suite, " \t\n") {
+		return fmt.Errorf("field suite: %q is not the name of a suite, such as bookworm", d.Suite)
+	}
+	return nil
+}
+
+// packages are the items of a system's packages: those that its source adds,
+// then those that it names.
+func (o *OperatingSystem) packages(env *service.Env) ([]string, error) {
+	var names []string
+	if env.Packages != nil {
+		policy := service.PackagePolicy{Essential: "none", Pos: o.Pos}
+		if d := o.PackageSource; d != nil {
+			policy = service.PackagePolicy{Suite: d.Suite, Essential: d.Essential, Ignore: d.Ignore, Pos: d.Pos}
+		}
+		var err error
+		if names, err = env.Packages.Use(policy); err != nil {
+			return nil, err
+		}
+	}
+	var items []string
+	for _, name := range slices.Concat(names, o.Packages) {
+		item, err := services.PackageItem(env, name, o.Pos)
+		if err != nil {
+			return nil, service.At(o.Pos, err)
+		}
+		items = append(items, item)
+	}
+	return items, nil
+}
