@@ -34,18 +34,19 @@ var layers = map[string][]string{
 	"runner/activate":      {"runner/spec", "runner/account", "runner/activate/tree"},
 	"runner/supervise":     {"runner/spec", "runner/account"},
 
-	"builder/derivation":    {"store"},
-	"builder/realise":       {"builder/derivation", "store", "runner/spec"},
-	"builder/builtin":       {"builder/realise", "builder/derivation", "store"},
-	"builder/golang":        {"builder/derivation", "store"},
+	"builder/derivation": {"store"},
+	"builder/realise":    {"builder/derivation", "store", "runner/spec"},
+	"builder/builtin":    {"builder/realise", "builder/derivation", "store"},
+	"builder/golang":     {"builder/derivation", "store"},
+	"builder/service":    {"builder/derivation"},
+	"builder/services":   {"builder/service", "builder/derivation", "runner/spec"},
+	"builder/system":     {"builder/services", "builder/service", "builder/derivation", "runner/spec"},
+	"builder/lang/value": {"builder/service", "builder/derivation", "store"},
+	"builder/lang":       {"builder/lang/value", "builder/system", "builder/services", "builder/service", "builder/golang", "builder/derivation", "runner/spec", "store"},
+
 	"builder/debian/recipe": {"builder/debian/lock", "builder/derivation", "store"},
 	"builder/debian/deb":    {"builder/debian/control", "runner/spec"},
 	"builder/debian/items":  {"builder/debian/recipe", "builder/debian/deb", "builder/debian/apt", "builder/debian/control", "builder/realise", "builder/derivation", "runner/spec", "store"},
-	"builder/service":       {"builder/derivation"},
-	"builder/services":      {"builder/service", "builder/derivation", "runner/spec"},
-	"builder/system":        {"builder/services", "builder/service", "builder/derivation", "runner/spec"},
-	"builder/lang/value":    {"builder/service", "builder/derivation", "store"},
-	"builder/lang":          {"builder/lang/value", "builder/system", "builder/services", "builder/service", "builder/golang", "builder/derivation", "runner/spec", "store"},
 }
 
 // TestLayers compares what `go list` says with the table. The commands may

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -71,8 +70,8 @@ func (a *attempt) out(output string) string {
 
 func (a *attempt) run() error {
 	d := a.resolved.WithSelf(a.scratch)
-	if name, ok := d.Builtin(); ok {
-		return a.runBuiltin(name, d)
+	if _, ok := d.Builtin(); ok {
+		return a.runBuiltin(d)
 	}
 	if d.System != "" && d.System != derivation.HostSystem() {
 		return fmt.Errorf("its builder needs %s, and this machine is %s: build it on such a machine, or fetch what was built there", d.System, derivation.HostSystem())
@@ -162,9 +161,24 @@ func (a *attempt) environment(declared map[string]string) []string {
 	return list
 }
 
-func (a *attempt) runBuiltin(name string, d *derivation.Derivation) error {
-	i := slices.IndexFunc(a.s.Builtins, func(b Builtin) bool { return b.Name() == name && b.Version() == d.Version })
-	if i < 0 {
+// builtin gives the builtin that makes d, nil where there is none.
+func (s *session) builtin(d *derivation.Derivation) Builtin {
+	name, ok := d.Builtin()
+	if !ok {
+		return nil
+	}
+	for _, b := range s.Builtins {
+		if b.Name() == name && b.Version() == d.Version {
+			return b
+		}
+	}
+	return nil
+}
+
+func (a *attempt) runBuiltin(d *derivation.Derivation) error {
+	builtin := a.s.builtin(d)
+	if builtin == nil {
+		name, _ := d.Builtin()
 		return fmt.Errorf("this osbuild has no builtin %q of version %d", name, d.Version)
 	}
 	r := Request{
@@ -175,12 +189,14 @@ func (a *attempt) runBuiltin(name string, d *derivation.Derivation) error {
 		Scratch:  a.scratch,
 		TempDir:  a.workDir,
 		Log:      a.log,
+		Warn:     func(text string) { a.event(Event{Kind: EventWarning, Detail: text}) },
+		Progress: func(done, total int64) { a.event(Event{Kind: EventProgress, Done: done, Total: total}) },
 		Offline:  a.s.Offline,
 	}
 	for _, o := range d.Outputs {
 		r.Outs[o] = a.out(o)
 	}
-	return a.s.Builtins[i].Build(a.s.ctx, r)
+	return builtin.Build(a.s.ctx, r)
 }
 
 // fail cleans up behind a failed build, and gives its error.

@@ -35,6 +35,11 @@ func (b *build) event(e Event) {
 
 // obtain fetches or builds the outputs, unless another process does so first.
 func (b *build) obtain() (outputs, error) {
+	if d := b.downloader(); d != nil {
+		total := d.DownloadSize(b.resolved)
+		b.event(Event{Kind: EventQueued, Total: total})
+		defer b.event(Event{Kind: EventSettled, Total: total})
+	}
 	var outs outputs
 	end, err := b.begin(func() (done bool, err error) {
 		// Whoever had the lock may have made just this.
@@ -57,7 +62,7 @@ func (b *build) obtain() (outputs, error) {
 // same work each does a part of it. Where done says, under the lock, that
 // nothing is to be done any more, end is nil, and err too.
 func (b *build) begin(done func() (bool, error)) (end func(), err error) {
-	release, err := b.s.slot()
+	release, err := b.slot()
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +86,7 @@ func (b *build) begin(done func() (bool, error)) (end func(), err error) {
 	over, err := done()
 	if err == nil && !over && waited {
 		var again func()
-		if again, err = b.s.slot(); err == nil {
+		if again, err = b.slot(); err == nil {
 			release = again
 		}
 	}
@@ -90,6 +95,20 @@ func (b *build) begin(done func() (bool, error)) (end func(), err error) {
 		return nil, err
 	}
 	return end, nil
+}
+
+// slot waits for the right to build this.
+func (b *build) slot() (release func(), err error) {
+	if b.downloader() != nil {
+		return b.s.take(b.s.downloads)
+	}
+	return b.s.slot()
+}
+
+// downloader gives the builtin that builds this, if it is a [Downloader].
+func (b *build) downloader() Downloader {
+	d, _ := b.s.builtin(b.drv).(Downloader)
+	return d
 }
 
 func (b *build) lockName() string { return "drv-" + string(b.rkey) }

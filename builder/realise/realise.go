@@ -43,6 +43,14 @@ type Builtin interface {
 	Build(ctx context.Context, r Request) error
 }
 
+// Downloader is a [Builtin] that waits for the network most of the time: more
+// of its builds run at once than there are processors.
+type Downloader interface {
+	Builtin
+	// DownloadSize is how many bytes d fetches, 0 where that is unknown.
+	DownloadSize(d *derivation.Derivation) int64
+}
+
 // Request is one build by a [Builtin].
 type Request struct {
 	// Drv is resolved: it names real store paths, and the scratch paths of
@@ -60,6 +68,11 @@ type Request struct {
 	TempDir string
 	// Log is kept; its end is shown when the build fails.
 	Log io.Writer
+	// Warn tells the user what he should know although the build succeeds: a
+	// short text.
+	Warn func(text string)
+	// Progress tells how many bytes of a download have come, of how many.
+	Progress func(done, total int64)
 	// Offline forbids the network.
 	Offline bool
 }
@@ -96,6 +109,15 @@ const (
 	// EventDiffers: a build gave other bytes than an earlier build of the
 	// same thing, whose result stands; Event.Detail says which.
 	EventDiffers = "differs"
+	// EventWarning: a build says something that the user should know,
+	// Event.Detail.
+	EventWarning = "warning"
+	// EventQueued: a download of Event.Total bytes (0: unknown) waits for its
+	// turn; EventSettled ends it, whether it was done here, elsewhere or not
+	// at all. Between them EventProgress says that Event.Done bytes are there.
+	EventQueued   = "download-queued"
+	EventProgress = "download-progress"
+	EventSettled  = "download-settled"
 )
 
 // Event is something that happened on the way.
@@ -110,6 +132,8 @@ type Event struct {
 	Builder  string
 	Duration time.Duration
 	Detail   string
+	// Done and Total are bytes of a download.
+	Done, Total int64
 }
 
 // Observer is told what happens. It is called by several goroutines.
@@ -124,7 +148,8 @@ type Realiser struct {
 	Executor     Executor
 	Builtins     []Builtin
 	Substituters []Substituter
-	// Jobs is how many builds run at once; less than 1 means 1.
+	// Jobs is how many builds run at once, downloads aside; less than 1
+	// means 1.
 	Jobs int
 	// KeepFailed keeps the folders of failed builds below <root>/failed.
 	KeepFailed bool

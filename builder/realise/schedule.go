@@ -42,6 +42,9 @@ func (r *Realiser) Realise(ctx context.Context, g *derivation.Graph, targets ...
 	return paths, nil
 }
 
+// maxDownloads is how many downloads run at once, on small machines too.
+const maxDownloads = 8
+
 // outputs maps the outputs of a derivation to items.
 type outputs = map[string]store.Path
 
@@ -51,10 +54,10 @@ type session struct {
 	g      *derivation.Graph
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	// slots bounds the work that is done at once. Nobody waits for a lock or
-	// for another job while holding a slot.
-	slots chan struct{}
-	wait  sync.WaitGroup
+	// slots bounds the work that is done at once, downloads the downloads.
+	// Nobody waits for a lock or for another job while holding a slot.
+	slots, downloads chan struct{}
+	wait             sync.WaitGroup
 
 	mu    sync.Mutex
 	drvs  map[derivation.Key]*job
@@ -72,12 +75,13 @@ type job struct {
 // session begins one; the function ends it, and waits for all of its work.
 func (r *Realiser) session(ctx context.Context, g *derivation.Graph) (*session, func()) {
 	s := &session{
-		Realiser: r,
-		g:        g,
-		slots:    make(chan struct{}, max(r.Jobs, 1)),
-		drvs:     map[derivation.Key]*job{},
-		paths:    map[store.Path]*job{},
-		refs:     map[store.Path][]store.Path{},
+		Realiser:  r,
+		g:         g,
+		slots:     make(chan struct{}, max(r.Jobs, 1)),
+		downloads: make(chan struct{}, max(r.Jobs, maxDownloads)),
+		drvs:      map[derivation.Key]*job{},
+		paths:     map[store.Path]*job{},
+		refs:      map[store.Path][]store.Path{},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	return s, func() {
@@ -216,10 +220,12 @@ func (s *session) have(outs outputs) (outputs, error) {
 }
 
 // slot waits for the right to work; the function gives it back.
-func (s *session) slot() (release func(), err error) {
+func (s *session) slot() (release func(), err error) { return s.take(s.slots) }
+
+func (s *session) take(slots chan struct{}) (release func(), err error) {
 	select {
-	case s.slots <- struct{}{}:
-		return func() { <-s.slots }, nil
+	case slots <- struct{}{}:
+		return func() { <-slots }, nil
 	case <-s.ctx.Done():
 		return nil, s.ctx.Err()
 	}

@@ -9,6 +9,15 @@
 // reads nothing and knows no archive. Start with [Package].
 package recipe
 
+import (
+	"strconv"
+	"strings"
+
+	"osbuild/builder/debian/lock"
+	"osbuild/builder/derivation"
+	"osbuild/store"
+)
+
 // The builtins, and the versions of what they make. A version grows when the
 // same declaration gives another item.
 const (
@@ -29,3 +38,57 @@ const (
 	BuiltinRoot = "package-root"
 	VersionRoot = 1
 )
+
+// Deb declares the files of one locked package: a deb item.
+func Deb(g *derivation.Graph, p lock.Package, pos derivation.Position) (string, error) {
+	return g.Derive(derivation.Derivation{
+		Name: itemName(p.Name + "-" + p.Version), Builder: derivation.BuiltinPrefix + BuiltinDeb, Version: VersionDeb,
+		Env: map[string]string{
+			"package": p.Name, "version": p.Version, "architecture": p.Arch,
+			"suite": p.Suite, "path": p.Path, "size": strconv.FormatInt(p.Size, 10), "sha256": p.SHA256,
+		},
+		Pos: pos,
+	})
+}
+
+// Package declares the item that stands for a package in strings: its paths
+// are those of the package's files, and it refers to all deb items that the
+// package needs. debs are these, the package's own first.
+func Package(g *derivation.Graph, name string, debs []string, version string, pos derivation.Position) (string, error) {
+	return g.Derive(derivation.Derivation{
+		Name: itemName(name + "-" + version + "-package"), Builder: derivation.BuiltinPrefix + BuiltinPackage, Version: VersionPackage,
+		Args: debs, Env: map[string]string{"package": name}, Pos: pos,
+	})
+}
+
+// Set declares the list of the deb items that these items need.
+func Set(g *derivation.Graph, name string, items []string, pos derivation.Position) (string, error) {
+	return g.Derive(derivation.Derivation{
+		Name: name, Builder: derivation.BuiltinPrefix + BuiltinSet, Version: VersionSet,
+		Args: items, Pos: pos,
+	})
+}
+
+// Root declares what the packages of a set make together. Nothing is said of
+// the scripts of those that are to be ignored.
+func Root(g *derivation.Graph, name, set string, ignore []string, pos derivation.Position) (string, error) {
+	return g.Derive(derivation.Derivation{
+		Name: name, Builder: derivation.BuiltinPrefix + BuiltinRoot, Version: VersionRoot,
+		Env: map[string]string{"set": set, "ignore": strings.Join(ignore, " ")}, Pos: pos,
+	})
+}
+
+// maxName is how long the name of an item may be.
+const maxName = 211
+
+// itemName writes s in letters that the name of an item may have: versions
+// hold colons and tildes.
+func itemName(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < 0x80 && store.ValidName("x"+string(r)) == nil {
+			return r
+		}
+		return '-'
+	}, s)
+	return s[:min(len(s), maxName)]
+}
