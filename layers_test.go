@@ -26,6 +26,7 @@ var layers = map[string][]string{
 	"closure":       {"store"},
 
 	"runner/spec":          {},
+	"closure/view":         {"store", "store/fsys", "runner/spec"},
 	"runner/mount":         {"runner/spec"},
 	"runner/idmap":         {"runner/spec"},
 	"runner":               {"runner/spec", "runner/mount", "runner/idmap"},

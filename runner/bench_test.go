@@ -25,7 +25,7 @@ func BenchmarkEval(b *testing.B) {
 				p.Items = append(p.Items, spec.Item{Logical: itemPath(name), Physical: r.physical(name)})
 			}
 			for b.Loop() {
-				if exit, err := Eval(b.Context(), p, Stdio{}); err != nil || exit.Status() != 0 {
+				if exit, err := Eval(b.Context(), p, Hierarchy{}, Stdio{}); err != nil || exit.Status() != 0 {
 					b.Fatal(exit, err)
 				}
 			}

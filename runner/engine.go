@@ -251,6 +251,14 @@ func readRecord(r io.Reader) (rec record, err error) {
 
 // stepError is a failed step in words.
 func stepError(code *mount.Code, rec record) error {
+	err := describe(code, rec)
+	if s := code.Step(rec.label); s != nil && s.Op == mount.OpOverlay {
+		return &overlayError{err, syscall.Errno(rec.value)}
+	}
+	return err
+}
+
+func describe(code *mount.Code, rec record) error {
 	verb := "start the container"
 	if label := code.Label(rec.label); label != "" {
 		verb = label

@@ -16,15 +16,15 @@ import (
 // Eval runs one program over its closure, as root of a container that has one
 // id, and returns how it ended. When ctx ends, it is killed, with a PID
 // namespace all that it started too.
-func Eval(ctx context.Context, p spec.Program, stdio Stdio) (spec.Exit, error) {
-	exit, err := eval(ctx, p, stdio)
+func Eval(ctx context.Context, p spec.Program, h Hierarchy, stdio Stdio) (spec.Exit, error) {
+	exit, err := eval(ctx, p, h, stdio)
 	if err != nil {
 		return exit, fmt.Errorf("cannot evaluate: %w", err)
 	}
 	return exit, nil
 }
 
-func eval(ctx context.Context, p spec.Program, stdio Stdio) (spec.Exit, error) {
+func eval(ctx context.Context, p spec.Program, h Hierarchy, stdio Stdio) (spec.Exit, error) {
 	if len(p.Argv) == 0 {
 		return spec.Exit{}, errors.New("no program is named")
 	}
@@ -43,20 +43,21 @@ func eval(ctx context.Context, p spec.Program, stdio Stdio) (spec.Exit, error) {
 		return spec.Exit{}, err
 	}
 	defer who.close()
-	plan, err := planProgram(p, who)
+	root, err := planProgram(ctx, p, who, h)
 	if err != nil {
 		return spec.Exit{}, err
 	}
+	defer root.close()
 	files, done, err := stdio.files()
 	if err != nil {
 		return spec.Exit{}, err
 	}
 	defer done()
-	proc, err := start(&job{
-		plan: plan, ids: who.ids, userNS: who.userNS, namespaces: namespaces, hostName: "localhost",
+	proc, err := root.start(ctx, &job{
+		ids: who.ids, userNS: who.userNS, namespaces: namespaces, hostName: "localhost",
 		files: files, argv: p.Argv, env: p.Env, dir: p.Directory,
 		reaper: slices.Contains(p.Namespaces, "pid"), noNewPrivileges: true,
-	})
+	}, func(text string) { fmt.Fprintln(files[2], "osbuild: "+text) })
 	if err != nil {
 		return spec.Exit{}, err
 	}
@@ -64,14 +65,14 @@ func eval(ctx context.Context, p spec.Program, stdio Stdio) (spec.Exit, error) {
 	return proc.waitOrKill(ctx)
 }
 
-func planProgram(p spec.Program, who *identity) (mount.Plan, error) {
+func planProgram(ctx context.Context, p spec.Program, who *identity, h Hierarchy) (*laid, error) {
 	in := mount.Program{Proc: slices.Contains(p.Namespaces, "pid")}
 	var err error
 	if in.Items, err = inspectItems(p.Items); err != nil {
-		return mount.Plan{}, err
+		return nil, err
 	}
 	if in.User, err = inspectMappings(p.Mappings); err != nil {
-		return mount.Plan{}, err
+		return nil, err
 	}
 	if who.asRoot {
 		in.IDMap = len(in.Items) > 0 && canIDMap(in.Items[0].Physical, who.userNS)
@@ -79,8 +80,14 @@ func planProgram(p spec.Program, who *identity) (mount.Plan, error) {
 			in.User[i].Flags.IDMap = canIDMap(in.User[i].Source, who.userNS)
 		}
 	}
-	if in.Anchor, err = anchor(sourcesOf(in.Items, in.User)); err != nil {
-		return mount.Plan{}, err
-	}
-	return mount.ForProgram(in)
+	return h.lay(ctx, p.Root, func(v *views) (mount.Plan, error) {
+		var err error
+		if in.Packages, err = packagesOf(p.Root, v, in.Items); err != nil {
+			return mount.Plan{}, err
+		}
+		if in.Anchor, err = anchor(append(sourcesOf(in.Items, in.User), v.dirs()...)); err != nil {
+			return mount.Plan{}, err
+		}
+		return mount.ForProgram(in)
+	})
 }

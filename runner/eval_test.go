@@ -27,7 +27,7 @@ func (r *rig) program(script string) spec.Program {
 func (r *rig) eval(p spec.Program) (string, spec.Exit, error) {
 	r.t.Helper()
 	return capture(r.t, func(out *os.File) (spec.Exit, error) {
-		return Eval(r.t.Context(), p, Stdio{Out: out, Err: out})
+		return Eval(r.t.Context(), p, Hierarchy{}, Stdio{Out: out, Err: out})
 	})
 }
 

@@ -30,7 +30,7 @@ func TestForkBesideCollections(t *testing.T) {
 	for range 4 {
 		starts.Go(func() {
 			for range 10 {
-				if exit, err := Eval(t.Context(), p, Stdio{}); err != nil || exit.Code != 7 {
+				if exit, err := Eval(t.Context(), p, Hierarchy{}, Stdio{}); err != nil || exit.Code != 7 {
 					t.Errorf("got %+v, %v", exit, err)
 				}
 			}

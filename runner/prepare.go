@@ -4,6 +4,7 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -18,7 +19,7 @@ import (
 
 // prepared is a container that is ready to be started.
 type prepared struct {
-	plan       mount.Plan
+	*laid
 	who        *identity
 	state      *state
 	namespaces uint64
@@ -29,6 +30,9 @@ type prepared struct {
 }
 
 func (p *prepared) close() {
+	if p.laid != nil {
+		p.laid.close()
+	}
 	if p.who != nil {
 		p.who.close()
 	}
@@ -52,7 +56,7 @@ const searchPath = "/run/privileged/bin:/run/current-system/profile/bin:/usr/sbi
 
 // Plan says what Run would do to the file system, in order. It starts nothing.
 func Plan(o Options) (mount.Plan, error) {
-	p, err := prepare(o, true)
+	p, err := prepare(context.Background(), o, true)
 	if err != nil {
 		return mount.Plan{}, err
 	}
@@ -62,7 +66,7 @@ func Plan(o Options) (mount.Plan, error) {
 
 // prepare decides everything about a container. With dry nothing is written
 // into a state folder.
-func prepare(o Options, dry bool) (_ *prepared, err error) {
+func prepare(ctx context.Context, o Options, dry bool) (_ *prepared, err error) {
 	p := &prepared{count: o.IDs}
 	defer func() {
 		if err != nil {
@@ -115,11 +119,20 @@ func prepare(o Options, dry bool) (_ *prepared, err error) {
 	if err := p.inspect(o, &in); err != nil {
 		return nil, err
 	}
-	if p.plan, err = mount.ForContainer(in); err != nil {
-		return nil, err
-	}
 	p.argv = []string{o.System + "/boot"}
 	p.env = environment()
+	p.laid, err = o.Hierarchy.lay(ctx, &o.Container.Root, func(v *views) (mount.Plan, error) {
+		in.Views = v.Views
+		var err error
+		in.Anchor, err = anchor(append(sourcesOf(in.Items, in.Declared, in.State, in.User), v.dirs()...))
+		if err != nil {
+			return mount.Plan{}, err
+		}
+		return mount.ForContainer(in)
+	})
+	if err != nil {
+		return nil, err
+	}
 	p.plan.HostName, p.plan.Program, p.plan.Env = o.Container.HostName, p.argv, p.env
 	p.plan.IDs = p.who.onHost()
 	p.plan.Namespaces = append([]string{"user", "mnt"}, namesOf(p.namespaces)...)
@@ -178,8 +191,7 @@ func (p *prepared) inspect(o Options, in *mount.Container) error {
 		}
 	}
 	p.mapOwners(in)
-	in.Anchor, err = anchor(sourcesOf(in.Items, in.Declared, in.State, in.User))
-	return err
+	return nil
 }
 
 // mapOwners shows files of host root as container root's, where the file system

@@ -37,7 +37,7 @@ func Run(ctx context.Context, o Options) (spec.Exit, error) {
 	if o.Wait == 0 {
 		o.Wait = defaultWait
 	}
-	p, err := prepare(o, false)
+	p, err := prepare(ctx, o, false)
 	if err != nil {
 		return spec.Exit{}, err
 	}
@@ -91,7 +91,7 @@ type container struct {
 
 // run starts the container, sees to its command and waits for its end.
 func (c *container) run(ctx context.Context, signals <-chan os.Signal) (spec.Exit, error) {
-	if err := c.start(); err != nil {
+	if err := c.start(ctx); err != nil {
 		return spec.Exit{}, err
 	}
 	defer c.process.close()
@@ -115,7 +115,7 @@ func (c *container) run(ctx context.Context, signals <-chan os.Signal) (spec.Exi
 }
 
 // start makes the process that becomes PID 1.
-func (c *container) start() error {
+func (c *container) start(ctx context.Context) error {
 	console, err := os.OpenFile(filepath.Join(c.entry.dir, consoleFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot start the container: %w", err)
@@ -138,10 +138,10 @@ func (c *container) start() error {
 	}
 	defer theirs.Close()
 	files = append(files, theirs, console) // spec.ControlFD, spec.ConsoleFD
-	c.process, err = start(&job{
-		plan: c.plan, ids: c.who.ids, userNS: c.who.userNS, namespaces: c.namespaces,
+	c.process, err = c.laid.start(ctx, &job{
+		ids: c.who.ids, userNS: c.who.userNS, namespaces: c.namespaces,
 		hostName: c.o.Container.HostName, files: files, argv: c.argv, env: c.env, dir: "/",
-	})
+	}, c.o.Message)
 	if err != nil {
 		ctl.close()
 		return err

@@ -67,6 +67,8 @@ type Options struct {
 	// SingleID maps root alone, for users without subordinate ids. Programs
 	// that change to another user fail in such a container.
 	SingleID bool
+	// Hierarchy says how /usr and /opt are made.
+	Hierarchy Hierarchy
 	// Nested makes the container fit for containers in it.
 	Nested bool
 	// Stdin, Stdout and Stderr belong to Command. Nil is /dev/null.

@@ -19,7 +19,10 @@ import (
 
 // Sandbox runs build programs; it is builder/realise's Executor. The zero value
 // is ready for use, and several programs may run at once.
-type Sandbox struct{}
+type Sandbox struct {
+	// Hierarchy says how /usr and /opt are made of a program's inputs.
+	Hierarchy Hierarchy
+}
 
 // buildNamespaces are those of a build program: all.
 const buildNamespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
@@ -35,7 +38,7 @@ func (s Sandbox) Run(ctx context.Context, b spec.Build, log io.Writer) (spec.Exi
 	return exit, nil
 }
 
-func (Sandbox) run(ctx context.Context, b spec.Build, log io.Writer) (_ spec.Exit, err error) {
+func (s Sandbox) run(ctx context.Context, b spec.Build, log io.Writer) (_ spec.Exit, err error) {
 	if err := ctx.Err(); err != nil {
 		return spec.Exit{}, err
 	}
@@ -47,10 +50,11 @@ func (Sandbox) run(ctx context.Context, b spec.Build, log io.Writer) (_ spec.Exi
 		return spec.Exit{}, err
 	}
 	defer who.close()
-	plan, err := planBuild(b)
+	root, err := planBuild(ctx, b, s.Hierarchy)
 	if err != nil {
 		return spec.Exit{}, err
 	}
+	defer root.close()
 	if base := who.base(); base != 0 {
 		// The program's id owns the two writable folders while it runs.
 		if err := ownTree(base, b.StoreDir, b.WorkDir); err != nil {
@@ -67,11 +71,11 @@ func (Sandbox) run(ctx context.Context, b spec.Build, log io.Writer) (_ spec.Exi
 	if err != nil {
 		return spec.Exit{}, err
 	}
-	p, err := start(&job{
-		plan: plan, ids: who.ids, userNS: who.userNS, namespaces: buildNamespaces, hostName: "localhost",
+	p, err := root.start(ctx, &job{
+		ids: who.ids, userNS: who.userNS, namespaces: buildNamespaces, hostName: "localhost",
 		files: []*os.File{null, out, out}, argv: b.Argv, env: b.Env, dir: mount.BuildDir,
 		reaper: true, noNewPrivileges: true,
-	})
+	}, func(text string) { fmt.Fprintln(out, text) })
 	out.Close()
 	if err != nil {
 		<-drained
@@ -85,31 +89,44 @@ func (Sandbox) run(ctx context.Context, b spec.Build, log io.Writer) (_ spec.Exi
 
 // planBuild looks at what a build program is to see, makes the mount points of
 // its inputs and plans its root.
-func planBuild(b spec.Build) (mount.Plan, error) {
+func planBuild(ctx context.Context, b spec.Build, h Hierarchy) (*laid, error) {
 	items, err := inspectItems(b.Items)
 	if err != nil {
-		return mount.Plan{}, err
+		return nil, err
+	}
+	var hidden map[string]bool
+	if b.Root != nil {
+		hidden = mount.FHSItems(*b.Root)
 	}
 	for _, it := range items {
+		if hidden[it.Logical] {
+			continue
+		}
 		if err := mountPoint(b.StoreDir, it); err != nil {
-			return mount.Plan{}, err
+			return nil, err
 		}
 	}
 	var host []mount.Bind
 	for _, m := range b.Host {
 		bind, err := inspectMapping(m)
 		if err != nil {
-			return mount.Plan{}, err
+			return nil, err
 		}
 		host = append(host, bind)
 	}
 	writable := []mount.Bind{{Source: b.StoreDir}, {Source: b.WorkDir}}
-	place, err := anchor(sourcesOf(items, host, writable))
-	if err != nil {
-		return mount.Plan{}, err
-	}
-	return mount.ForBuild(mount.Build{
-		Items: items, Anchor: place, Host: host, StoreDir: b.StoreDir, WorkDir: b.WorkDir,
+	return h.lay(ctx, b.Root, func(v *views) (mount.Plan, error) {
+		packages, err := packagesOf(b.Root, v, items)
+		if err != nil {
+			return mount.Plan{}, err
+		}
+		place, err := anchor(append(sourcesOf(items, host, writable), v.dirs()...))
+		if err != nil {
+			return mount.Plan{}, err
+		}
+		return mount.ForBuild(mount.Build{
+			Items: items, Anchor: place, Packages: packages, Host: host, StoreDir: b.StoreDir, WorkDir: b.WorkDir,
+		})
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +42,7 @@ type Flags struct {
 	ids      int
 	singleID bool
 	nested   bool
+	usr      string
 	dryRun   bool
 }
 
@@ -57,6 +59,7 @@ func (f *Flags) Declare(fs *pflag.FlagSet) {
 	fs.IntVar(&f.ids, "ids", 0, "give the container `N` ids instead of 65536 (root only)")
 	fs.BoolVar(&f.singleID, "single-id", false, "map root alone, where there are no subordinate ids")
 	fs.BoolVar(&f.nested, "nested", false, "give the container what containers in it need: cgroups, FUSE, TUN")
+	fs.StringVar(&f.usr, "usr", runner.UsrAuto, "merge packages by `overlay|view`; auto takes a view where the kernel has no overlay")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print what would be done, as a list of steps, and do nothing")
 }
 
@@ -73,17 +76,21 @@ func (f *Flags) DryRun() bool { return f.dryRun }
 // system itself is added by the caller.
 func (f *Flags) Options(command []string) (runner.Options, error) {
 	o := runner.Options{
-		Name:     f.name,
-		PIDFile:  f.pidFile,
-		Wait:     f.wait,
-		Command:  command,
-		IDs:      f.ids,
-		SingleID: f.singleID,
-		Nested:   f.nested,
-		Secrets:  map[string]string{},
-		Stdin:    os.Stdin,
-		Stdout:   os.Stdout,
-		Stderr:   os.Stderr,
+		Name:      f.name,
+		PIDFile:   f.pidFile,
+		Wait:      f.wait,
+		Command:   command,
+		IDs:       f.ids,
+		SingleID:  f.singleID,
+		Nested:    f.nested,
+		Secrets:   map[string]string{},
+		Hierarchy: runner.Hierarchy{Usr: f.usr},
+		Stdin:     os.Stdin,
+		Stdout:    os.Stdout,
+		Stderr:    os.Stderr,
+	}
+	if ways := []string{runner.UsrAuto, runner.UsrOverlay, runner.UsrView}; !slices.Contains(ways, f.usr) {
+		return o, fmt.Errorf("cannot merge packages by %q: --usr takes %s", f.usr, strings.Join(ways, ", "))
 	}
 	if f.ids != 0 && os.Geteuid() != 0 {
 		return o, errors.New("cannot give the container another number of ids: --ids is for root only")

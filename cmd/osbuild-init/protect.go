@@ -18,16 +18,12 @@ import (
 // container, where the folder they lie in is that of a store: by a lease, until
 // this process ends. A closure may as well have been copied anywhere.
 func protect(folder, purpose string, items []spec.Item) (release func(), err error) {
-	root := filepath.Dir(filepath.Clean(folder))
-	_, err = os.Stat(filepath.Join(root, "root.json"))
-	if errors.Is(err, fs.ErrNotExist) || filepath.Join(root, "store") != filepath.Clean(folder) {
+	root, ok := storeRoot(folder)
+	if !ok {
 		return func() {}, nil
 	}
 	fail := func(err error) (func(), error) {
 		return func() {}, fmt.Errorf("the store is not told of this container, so `osbuild store gc` may delete what it uses: %w", err)
-	}
-	if err != nil {
-		return fail(err)
 	}
 	s, err := store.Open(root, store.Options{})
 	if err != nil {
@@ -49,4 +45,11 @@ func protect(folder, purpose string, items []spec.Item) (release func(), err err
 		return fail(errors.Join(err, lease.Close()))
 	}
 	return func() { _ = lease.Close() }, nil
+}
+
+// storeRoot is the root of the store whose items lie in folder, if it is one.
+func storeRoot(folder string) (string, bool) {
+	root := filepath.Dir(filepath.Clean(folder))
+	_, err := os.Stat(filepath.Join(root, "root.json"))
+	return root, !errors.Is(err, fs.ErrNotExist) && filepath.Join(root, "store") == filepath.Clean(folder)
 }

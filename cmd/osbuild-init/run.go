@@ -14,8 +14,11 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"osbuild/closure/view"
 	"osbuild/cmd/launch"
 	"osbuild/runner"
+	"osbuild/runner/spec"
+	"osbuild/store"
 )
 
 // exitOwn is the status of a start that failed in osbuild itself, so that it
@@ -27,7 +30,7 @@ const exitOwn = 125
 func runRun(args []string) (int, error) {
 	fs := pflag.NewFlagSet("run", pflag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	store := fs.String("store", "", "the folder in which the items lie")
+	items := fs.String("store", "", "the folder in which the items lie")
 	system := fs.String("system", "", "the system to boot, by its path in the store")
 	closure := fs.String("closure", "", "the item that lists the system's closure")
 	for _, name := range []string{"store", "system", "closure"} {
@@ -52,18 +55,19 @@ func runRun(args []string) (int, error) {
 	if err != nil {
 		return exitOwn, err
 	}
-	if o.Container, err = launch.ReadContainer(*store, *system); err != nil {
+	if o.Container, err = launch.ReadContainer(*items, *system); err != nil {
 		return exitOwn, err
 	}
 	o.System = *system
-	list, err := os.ReadFile(filepath.Join(*store, filepath.Base(*closure)))
+	o.Hierarchy.View = viewsIn(*items)
+	list, err := os.ReadFile(filepath.Join(*items, filepath.Base(*closure)))
 	if err != nil {
 		return exitOwn, fmt.Errorf("cannot boot %s: %w", *system, err)
 	}
 	for p := range strings.FieldsSeq(string(list)) {
-		o.Items = append(o.Items, launch.Item(*store, p))
+		o.Items = append(o.Items, launch.Item(*items, p))
 	}
-	return boot(&flags, *store, o)
+	return boot(&flags, *items, o)
 }
 
 // boot starts the container, here or in the background. Its items lie in folder.
@@ -105,4 +109,19 @@ func boot(flags *launch.Flags, folder string, o runner.Options) (int, error) {
 		return exitOwn, nil
 	}
 	return exit.Status(), nil
+}
+
+// viewsIn makes views where the folder with the items is that of a store.
+func viewsIn(folder string) runner.ViewFunc {
+	return func(ctx context.Context, lowers []spec.Lower) (string, func(), error) {
+		root, ok := storeRoot(folder)
+		if !ok {
+			return "", nil, fmt.Errorf("cannot make a view: %s does not belong to a store", folder)
+		}
+		s, err := store.Open(root, store.Options{})
+		if err != nil {
+			return "", nil, err
+		}
+		return view.Func(s)(ctx, lowers)
+	}
 }

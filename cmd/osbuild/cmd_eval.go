@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"osbuild/closure"
+	"osbuild/closure/view"
 	"osbuild/cmd/launch"
 	"osbuild/runner"
 	"osbuild/runner/spec"
@@ -75,7 +76,7 @@ func (o *evalOptions) run(ctx context.Context, a *app, args []string) error {
 	for _, info := range infos {
 		p.Items = append(p.Items, spec.Item{Logical: string(info.Path), Physical: a.store.Physical(info.Path)})
 	}
-	exit, err := runner.Eval(ctx, p, runner.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+	exit, err := runner.Eval(ctx, p, runner.Hierarchy{View: view.Func(a.store)}, runner.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
 	if err == nil && exit.Status() != 0 {
 		err = exitError{code: exit.Status()}
 	}

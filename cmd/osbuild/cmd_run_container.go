@@ -14,6 +14,7 @@ import (
 
 	"osbuild/builder/system"
 	"osbuild/closure"
+	"osbuild/closure/view"
 	"osbuild/cmd/launch"
 	"osbuild/runner"
 	"osbuild/runner/spec"
@@ -170,6 +171,7 @@ func (a *app) describe(o *runner.Options, item store.Path) error {
 		size += info.NarSize
 	}
 	o.System, o.Container = string(item), container
+	o.Hierarchy.View = view.Func(a.store)
 	o.Message = func(text string) { a.say("%s", text) }
 	a.say("system %s: %d items, %.1f MiB", item.Base(), len(infos), float64(size)/(1<<20))
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"osbuild/closure/view"
 	"osbuild/store"
 )
 
@@ -112,6 +113,8 @@ func storeGC(ctx context.Context, a *app, o store.GCOptions) error {
 	}
 	started := time.Now()
 	r, err := s.GC(ctx, o)
+	views, verr := view.Collect(ctx, s, o, r.Freed)
+	err = errors.Join(err, verr)
 	// What is gone is said also when the rest failed.
 	if perr := a.printPaths(r.Freed); err == nil {
 		err = perr
@@ -119,6 +122,9 @@ func storeGC(ctx context.Context, a *app, o store.GCOptions) error {
 	verb := "deleted"
 	if o.DryRun {
 		verb = "would delete"
+	}
+	if err == nil && views > 0 {
+		a.say("%s %d views", verb, views)
 	}
 	if err == nil {
 		a.say("%s %d items of %s in %v; %d remain", verb, len(r.Freed), showSize(r.Bytes), time.Since(started).Round(time.Millisecond), r.Kept)
@@ -160,10 +166,13 @@ func storeDeleteVerb() verb {
 			if err != nil {
 				return err
 			}
-			r, err := s.GC(ctx, store.GCOptions{Delete: paths})
+			o := store.GCOptions{Delete: paths}
+			r, err := s.GC(ctx, o)
 			if errors.Is(err, store.ErrAlive) {
 				return err
 			}
+			_, verr := view.Collect(ctx, s, o, r.Freed)
+			err = errors.Join(err, verr)
 			if perr := a.printPaths(r.Freed); err == nil {
 				err = perr
 			}

@@ -22,6 +22,7 @@ import (
 	"osbuild/builder/realise"
 	"osbuild/builder/service"
 	"osbuild/builder/system"
+	"osbuild/closure/view"
 	"osbuild/runner"
 	"osbuild/store"
 	"osbuild/store/nar"
@@ -111,7 +112,7 @@ func (a *app) newRealiser(s *store.Store, lease *store.Lease) *realise.Realiser 
 	return &realise.Realiser{
 		Store:    s,
 		Lease:    lease,
-		Executor: runner.Sandbox{},
+		Executor: runner.Sandbox{Hierarchy: runner.Hierarchy{View: view.Func(s)}},
 		Builtins: builtin.All(),
 		Jobs:     jobs,
 		Offline:  a.offline,

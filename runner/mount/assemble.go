@@ -97,6 +97,9 @@ func (a Assembler) step(s Step) error {
 		c.Do(unix.SYS_FCHDIR).From[0] = RegRoot
 	case OpOverlay:
 		a.overlay(s)
+	case OpDetach:
+		c.Do(unix.SYS_UMOUNT2, c.Text(rel(s.Target)), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		c.Do(unix.SYS_UNLINKAT, AtCwd(), c.Text(rel(s.Target)), unix.AT_REMOVEDIR)
 	case OpReadOnly:
 		attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 		c.Do(unix.SYS_MOUNT_SETATTR, AtCwd(), c.Text(rel(s.Target)), unix.AT_SYMLINK_NOFOLLOW, Data(c, attr), unsafe.Sizeof(*attr))
@@ -193,20 +196,20 @@ func (a Assembler) bind(s Step) {
 	c.Do(unix.SYS_CLOSE).From[0] = regA
 }
 
-// overlay merges trees of the store. Lowers are named relative to the new
-// root's store, where they stand with their ids mapped: an absolute host path
+// overlay merges trees of the store. Lowers are named relative to a folder of
+// the new root where they stand with their ids mapped: an absolute host path
 // would work too, and show every file as nobody's.
 func (a Assembler) overlay(s Step) {
 	c := a.Code
 	for _, lower := range s.Lowers {
 		// The kernel follows links in a lower's path, and items hold what their
 		// builder put there: see that none is on the way.
-		a.open(path.Join(spec.StoreDir, lower))
+		a.open(path.Join(s.Source, lower))
 		c.Do(unix.SYS_CLOSE).From[0] = regB
 	}
-	c.Do(unix.SYS_CHDIR, c.Text(rel(spec.StoreDir)))
+	c.Do(unix.SYS_CHDIR, c.Text(rel(s.Source)))
 	lowers := strings.Join(s.Lowers, ":")
-	up := strings.Repeat("../", strings.Count(spec.StoreDir, "/")) + rel(s.Target)
+	up := strings.Repeat("../", strings.Count(s.Source, "/")) + rel(s.Target)
 	if len(lowers) < optionPage {
 		c.Do(unix.SYS_MOUNT, c.Text("osbuild"), c.Text(path.Clean(up)), c.Text("overlay"), legacyFlags(s.Flags), c.Text("lowerdir="+lowers))
 	} else {

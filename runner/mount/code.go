@@ -92,6 +92,14 @@ func (c *Code) Label(i int32) string {
 	return c.labels[i].text
 }
 
+// Step is the step that an instruction is part of, or nil.
+func (c *Code) Step(i int32) *Step {
+	if i < 0 || int(i) >= len(c.labels) {
+		return nil
+	}
+	return c.labels[i].step
+}
+
 // Grow makes room for instructions, and for as many labels as there are steps.
 func (c *Code) Grow(instrs, steps int) {
 	c.Instrs = slices.Grow(c.Instrs, instrs)

@@ -5,7 +5,6 @@ package mount
 
 import (
 	"fmt"
-	"io/fs"
 	"path"
 	"slices"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 type Container struct {
 	Spec  spec.Container
 	Items []Item
+	Views Views
 	// Anchor is a host folder that holds none of the sources.
 	Anchor string
 	// Declared are the binds of Spec.Mounts, State those of --state, User the
@@ -51,10 +51,10 @@ func ForContainer(c Container) (Plan, error) {
 		Stage: Outer, Op: OpRoot, Target: "/", Source: c.Anchor,
 		Options: []string{"mode=0755"}, Flags: Flags{NoSuid: true, NoDev: true},
 	})
-	if err := l.store(c.Items, c.IDMap); err != nil {
+	if err := l.store(shown(c.Items, c.Spec.Root), c.IDMap); err != nil {
 		return Plan{}, err
 	}
-	if err := l.usr(c.Spec.Root.Usr); err != nil {
+	if err := l.hierarchy(c.Spec.Root, c.Items, c.Views, c.IDMap); err != nil {
 		return Plan{}, err
 	}
 	if err := l.dev(nil); err != nil {
@@ -227,53 +227,6 @@ func declared(m spec.Mount) (entry, error) {
 		Stage: stage, Op: OpMount, Target: m.Target, FS: m.Kind, Options: m.Options, Optional: m.Optional,
 		Flags: Flags{ReadOnly: m.ReadOnly, NoSuid: m.NoSuid, NoDev: m.NoDev, NoExec: m.NoExec},
 	}}, nil
-}
-
-// maxLowers is how many trees overlayfs merges.
-const maxLowers = 500
-
-// usr puts the trees of the packages at /usr.
-func (l *layout) usr(lowers []spec.Lower) error {
-	ro := Flags{ReadOnly: true, NoSuid: true, NoDev: true}
-	var names []string
-	for _, lower := range lowers {
-		if l.made[lower.Item] != foreign {
-			return fmt.Errorf("cannot make /usr: %s is not an item of the closure, or not a folder", lower.Item)
-		}
-		name, err := lowerName(lower)
-		if err != nil {
-			return err
-		}
-		names = append(names, name)
-	}
-	if len(names) > maxLowers {
-		return fmt.Errorf("cannot make /usr of %d trees: the kernel merges at most %d; join some of them in one item", len(names), maxLowers)
-	}
-	switch len(names) {
-	case 0:
-		return nil
-	case 1:
-		// The item is already shown read-only and mapped; bind that.
-		return l.mount(Step{
-			Stage: Outer, Op: OpBind, Target: "/usr", Source: path.Join(spec.StoreDir, names[0]), FromRoot: true, Flags: ro,
-		}, true)
-	}
-	return l.mount(Step{Stage: Outer, Op: OpOverlay, Target: "/usr", Lowers: names, Flags: ro}, true)
-}
-
-// lowerName is the lower's path below the store. The characters that overlayfs
-// gives a meaning are refused, there is no quoting that all kernels know.
-func lowerName(lower spec.Lower) (string, error) {
-	name := path.Join(path.Base(lower.Item), lower.Sub)
-	for _, c := range name {
-		if c == ':' || c == ',' || c == '\\' || c < ' ' {
-			return "", fmt.Errorf("cannot make /usr of %s/%s: %q in a path cannot be merged", lower.Item, lower.Sub, string(c))
-		}
-	}
-	if lower.Sub != "" && !fs.ValidPath(lower.Sub) || len(name) >= 256 {
-		return "", fmt.Errorf("cannot make /usr of %s/%s: the path is too long or leaves the item", lower.Item, lower.Sub)
-	}
-	return name, nil
 }
 
 // secrets puts the secrets into a file system of their own, in memory.

@@ -54,8 +54,11 @@ const (
 	OpBind Op = "bind"
 	// OpMount mounts a new file system: FS, Options, Flags.
 	OpMount Op = "mount"
-	// OpOverlay merges Lowers, topmost first, paths below the store: Flags.
+	// OpOverlay merges Lowers, topmost first, paths below the container's
+	// Source: Flags.
 	OpOverlay Op = "overlay"
+	// OpDetach takes the mount at Target away again, and its mount point.
+	OpDetach Op = "detach"
 	// OpReadOnly makes the mount at Target read-only.
 	OpReadOnly Op = "read-only"
 )
@@ -126,6 +129,8 @@ func (s Step) Verb() string {
 		return fmt.Sprintf("show %s as %s", s.Source, s.Target)
 	case OpOverlay:
 		return fmt.Sprintf("merge %d trees at %s", len(s.Lowers), s.Target)
+	case OpDetach:
+		return "take away the mount at " + s.Target
 	case OpReadOnly:
 		return "make " + s.Target + " read-only"
 	default:
@@ -151,7 +156,7 @@ func (s Step) String() string {
 	case OpLink:
 		fields = append(fields, "-> "+s.Source)
 	case OpOverlay:
-		fields = append(fields, "of "+strings.Join(s.Lowers, ":"))
+		fields = append(fields, "of "+strings.Join(s.Lowers, ":")+" in "+s.Source)
 	case OpDirectory, OpFile:
 		fields = append(fields, fmt.Sprintf("%04o", s.Mode))
 		if s.UID != 0 || s.GID != 0 {

@@ -20,6 +20,8 @@ const (
 type Build struct {
 	Items  []Item
 	Anchor string
+	// Packages are what packages among Items put on the root.
+	Packages Packages
 	// Host are the read-only trees of the host.
 	Host []Bind
 	// StoreDir stands writable at the store's place; the mount points of Items
@@ -43,13 +45,16 @@ func ForBuild(b Build) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	for _, it := range sortedItems(b.Items) {
+	for _, it := range sortedItems(shown(b.Items, b.Packages.Root)) {
 		if it.Link != "" {
 			continue // the caller has made it in StoreDir
 		}
 		if err := l.item(it, false); err != nil {
 			return Plan{}, err
 		}
+	}
+	if err := l.packages(b.Packages, b.Items, false); err != nil {
+		return Plan{}, err
 	}
 	if err := l.bind(Bind{Source: b.WorkDir, Target: BuildDir, Dir: true, Flags: rw}); err != nil {
 		return Plan{}, err
@@ -69,10 +74,11 @@ func ForBuild(b Build) (Plan, error) {
 
 // Program is what the root of one program over its closure is planned from.
 type Program struct {
-	Items  []Item
-	Anchor string
-	User   []Bind
-	IDMap  bool
+	Items    []Item
+	Anchor   string
+	Packages Packages
+	User     []Bind
+	IDMap    bool
 	// Proc says that the program has a PID namespace of its own, without which
 	// it gets no /proc.
 	Proc bool
@@ -85,7 +91,10 @@ func ForProgram(p Program) (Plan, error) {
 	if err := l.small(p.Anchor, "root", 0, "/root"); err != nil {
 		return Plan{}, err
 	}
-	if err := l.store(p.Items, p.IDMap); err != nil {
+	if err := l.store(shown(p.Items, p.Packages.Root), p.IDMap); err != nil {
+		return Plan{}, err
+	}
+	if err := l.packages(p.Packages, p.Items, p.IDMap); err != nil {
 		return Plan{}, err
 	}
 	user := slices.Clone(p.User)
@@ -136,6 +145,37 @@ func (l *layout) small(anchor, user string, id int, home string) error {
 		}
 	}
 	return l.leaf(Step{Op: OpLink, Target: "/dev/ptmx", Source: "pts/ptmx"})
+}
+
+// Packages are what packages put on the root of a single program.
+type Packages struct {
+	Root  spec.Root
+	Views Views
+	// Etc are links to their configuration, which is not copied: the root is
+	// read-only. A name that the root has already is left alone.
+	Etc []spec.Link
+}
+
+// packages puts them there, and the links that lead to /usr from of old.
+func (l *layout) packages(p Packages, items []Item, idmap bool) error {
+	if err := l.hierarchy(p.Root, items, p.Views, idmap); err != nil {
+		return err
+	}
+	links := slices.Clone(p.Etc)
+	if len(p.Root.Usr) > 0 {
+		for _, name := range []string{"bin", "lib", "lib64", "sbin"} {
+			links = append(links, spec.Link{Path: "/" + name, Target: "usr/" + name})
+		}
+	}
+	for _, k := range links {
+		if l.made[k.Path] != nothing {
+			continue
+		}
+		if err := l.leaf(Step{Op: OpLink, Target: k.Path, Source: k.Target}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // finish seals the root and mounts what belongs to the namespaces.
