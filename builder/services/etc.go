@@ -51,6 +51,9 @@ var Etc = &service.Type{
 			}
 			s := &spec.Etc{Tree: tree}
 			for _, entry := range e.Entries {
+				if entry.Yields {
+					s.Yields = append(s.Yields, entry.Name)
+				}
 				if entry.Mode != nil {
 					if s.Copies == nil {
 						s.Copies = map[string]uint32{}

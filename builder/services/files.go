@@ -38,6 +38,9 @@ type EtcEntry struct {
 	Name string              `star:"name,required" doc:"The path below /etc, e.g. \"containers/policy.json\"."`
 	File string              `star:"file,required" doc:"The file it leads to; a text is a path, not content."`
 	Mode *int                `star:"mode" doc:"When given, a regular file of this mode is made instead of a link."`
+
+	// Yields says that the file of a package goes before this one.
+	Yields bool `star:"-"`
 }
 
 // Validate checks the fields.

@@ -216,7 +216,7 @@ func splitPackages(env *service.Env, all []string) (items []string, packages map
 		if !ok || !found {
 			return nil, nil, errors.New("cannot put one file of a package into the profile: give the package itself")
 		}
-		packages[d.Name] = item
+		packages[d.Env["package"]] = item
 	}
 	return items, packages, nil
 }

@@ -205,9 +205,13 @@ func baseEtc(env *service.Env, o *OperatingSystem) ([]*services.EtcEntry, error)
 		entries = append(entries, &services.EtcEntry{Name: name, File: file})
 	}
 	text("os-release", osRelease)
-	text("nsswitch.conf", nameSwitch)
 	text("protocols", networkProtocols)
 	text("services", networkServices)
+	for _, e := range entries {
+		// Where packages bring these, theirs know more.
+		e.Yields = true
+	}
+	text("nsswitch.conf", nameSwitch)
 	text("profile", loginProfile)
 	text("timezone", timezone+"\n")
 	if o.Timezone != "" {
