@@ -64,11 +64,23 @@ type Meta struct {
 // of a form that this osbuild does not know.
 var ErrNoItem = errors.New("not a deb item")
 
-// ReadMeta reads what the deb item at dir says of itself.
+// ReadMeta reads what the deb item at dir says of itself. It follows no link:
+// another item may be one, to anywhere.
 func ReadMeta(dir string) (*Meta, error) {
-	data, err := os.ReadFile(filepath.Join(dir, MetaFile))
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read package: %w", err)
+	}
+	file := filepath.Join(dir, MetaFile)
+	if info.IsDir() {
+		info, err = os.Lstat(file)
+	}
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("cannot read package %s: %w", dir, ErrNoItem)
+	}
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(file)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read package: %w", err)
