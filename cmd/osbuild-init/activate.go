@@ -48,12 +48,13 @@ func runActivate(args []string) (int, error) {
 		return 0, err
 	}
 	defer root.Close()
-	document, err := readActivation(root, plan)
+	system := systemOf(root, plan)
+	document, err := readActivation(root, system, plan)
 	if err != nil {
 		return 0, err
 	}
 	boot := o.Boot
-	o = here(path.Dir(plan))
+	o = here(system)
 	o.Boot = boot
 	o.Message = func(line string) { fmt.Fprintf(os.Stderr, "osbuild-init: %s\n", line) }
 	if root.Dir() == "/" {
@@ -73,6 +74,26 @@ func runActivate(args []string) (int, error) {
 		return 0, fmt.Errorf("%d steps of the activation failed", failed)
 	}
 	return 0, nil
+}
+
+// systemOf is the system whose activation plan is given: the folder of the
+// plan, or what a link such as /run/current-system points to.
+func systemOf(root *tree.Root, plan string) string {
+	system := path.Dir(path.Clean(plan))
+	for range 8 {
+		target, err := root.Readlink(system)
+		if err != nil {
+			break
+		}
+		if !path.IsAbs(target) {
+			target = path.Join(path.Dir(system), target)
+		}
+		system = path.Clean(target)
+	}
+	if system == spec.StoreDir {
+		return "" // the plan's own item
+	}
+	return system
 }
 
 // here are the circumstances of an activation in this process.

@@ -51,21 +51,22 @@ func runInit(args []string) (int, error) {
 	if err := readPlan(root, boot.Services, &services); err != nil {
 		missing = append(missing, spec.StepStatus{Phase: spec.PhaseState, Name: "services", Reason: err.Error()})
 	}
+	system := path.Dir(bootFile)
 	status := supervise.Run(supervise.Options{
 		Plan: services,
 		Activate: func(exec func(string, spec.Process) error) []spec.StepStatus {
-			plan, err := readActivation(root, boot.Activate)
+			plan, err := readActivation(root, system, boot.Activate)
 			if err != nil {
 				return append(missing, spec.StepStatus{Phase: spec.PhaseState, Name: "activation", Reason: err.Error()})
 			}
-			o := here(path.Dir(bootFile))
+			o := here(system)
 			o.Boot, o.Exec, o.Mounts, o.Message = true, exec, activate.KernelMounts{}, say
 			statuses := append(missing, activate.Run(root, plan, o)...)
 			go func() { say(activate.Watch(root, func(err error) { say(err.Error()) }).Error()) }()
 			return statuses
 		},
 		Homes: func(h spec.Homes) error {
-			plan, err := readActivation(root, h.Activate)
+			plan, err := readActivation(root, path.Dir(h.Activate), h.Activate)
 			if err != nil {
 				return err
 			}
@@ -122,10 +123,21 @@ func readPlan(root *tree.Root, name string, into any) error {
 	return decodePlan(name, data, into)
 }
 
-// readActivation reads an activation plan.
-func readActivation(root *tree.Root, name string) (plan spec.ActivationPlan, err error) {
-	err = readPlan(root, name, &plan)
-	return plan, err
+// readActivation reads the activation plan of a system, joined with that of its
+// packages.
+func readActivation(root *tree.Root, system, name string) (spec.ActivationPlan, error) {
+	var plan, packages spec.ActivationPlan
+	if err := readPlan(root, name, &plan); err != nil {
+		return plan, err
+	}
+	dir := path.Join(system, spec.SystemPackages)
+	if system == "" || root.Kind(dir) == 0 {
+		return plan, nil
+	}
+	if err := readPlan(root, path.Join(dir, spec.PackagesPlan), &packages); err != nil {
+		return plan, err
+	}
+	return activate.Join(packages, plan), nil
 }
 
 // accounts are those of the system as they are now.

@@ -64,6 +64,9 @@ type run struct {
 	*tree.Root
 	Options
 	statuses []spec.StepStatus
+	trees    trees
+	// brought are the trees of packages that the plan copies.
+	brought []spec.Tree
 }
 
 // Run carries out the plan and returns the steps that did not simply succeed.
@@ -75,6 +78,12 @@ func Run(root *tree.Root, plan spec.ActivationPlan, o Options) []spec.StepStatus
 	if o.Boot {
 		r.step(spec.PhaseState, "state", r.restore)
 	}
+	r.loadTrees()
+	for _, s := range plan.Steps {
+		if s.Tree != nil {
+			r.brought = append(r.brought, *s.Tree)
+		}
+	}
 	known := spec.Phases()
 	for _, phase := range known {
 		if phase == spec.PhaseAccounts {
@@ -85,6 +94,9 @@ func Run(root *tree.Root, plan spec.ActivationPlan, o Options) []spec.StepStatus
 			if s.Phase == phase && (o.Boot || !s.BootOnly) {
 				r.step(phase, s.Name, func() []error { return r.one(s) })
 			}
+		}
+		if phase == spec.PhaseEtc {
+			r.step(phase, "trees", r.saveTrees)
 		}
 	}
 	for _, s := range plan.Steps {
@@ -142,6 +154,8 @@ func (r *run) one(s spec.Step) []error {
 		return r.accounts(*s.Accounts)
 	case s.Etc != nil:
 		return r.etc(*s.Etc)
+	case s.Tree != nil:
+		return r.tree(*s.Tree)
 	case s.Run != nil:
 		if r.Exec == nil {
 			return []error{errNoPrograms}

@@ -41,7 +41,7 @@ type etc struct {
 
 // etc makes /etc from the tree of the system.
 func (r *run) etc(plan spec.Etc) []error {
-	e := &etc{run: r, plan: plan, now: owned{Links: map[string]string{}, Files: map[string]string{}}}
+	e := &etc{run: r, plan: plan, now: newOwned()}
 	if data, err := r.ReadFile(stateEtc); err == nil {
 		// A damaged record means that nothing vanished is removed, no more.
 		if err := json.Unmarshal(data, &e.before); err != nil {
@@ -56,11 +56,12 @@ func (r *run) etc(plan spec.Etc) []error {
 	}
 	e.folder("")
 	for name := range plan.Copies {
-		if _, ok := e.now.Files["/etc/"+path.Clean(name)]; !ok && r.Kind(path.Join(plan.Tree, name)) == 0 {
+		if !e.now.has("/etc/"+path.Clean(name)) && r.Kind(path.Join(plan.Tree, name)) == 0 {
 			e.problem(fmt.Errorf("cannot copy %s to /etc: %s has no such file", name, plan.Tree))
 		}
 	}
 	e.vanished()
+	r.trees.declared = e.now
 	if err := r.saveJSON(stateEtc, e.now); err != nil {
 		e.problem(err)
 	}
@@ -77,8 +78,24 @@ func (e *etc) folder(rel string) {
 		return
 	}
 	for _, base := range names {
-		e.entry(path.Join(rel, base))
+		if name := path.Join(rel, base); !e.yields(name) {
+			e.entry(name)
+		}
 	}
+}
+
+// yields says whether an entry gives way to a file of the packages.
+func (e *etc) yields(rel string) bool {
+	if !slices.Contains(e.plan.Yields, rel) {
+		return false
+	}
+	for _, t := range e.brought {
+		below, ok := strings.CutPrefix("/etc/"+rel, path.Clean(t.To)+"/")
+		if ok && e.Kind(path.Join(t.From, below)) != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // entry makes one entry of the tree.
@@ -116,6 +133,11 @@ func (e *etc) copy(target, source string, mode uint32) {
 		e.problem(fmt.Errorf("cannot copy %s: %w", target, err))
 		return
 	}
+	if e.before.Files[target] == digest(data) && e.changed(target) {
+		// What was changed here is newer than what is declared.
+		e.now.Files[target] = digest(data)
+		return
+	}
 	if !e.clear(target) {
 		return
 	}
@@ -128,10 +150,28 @@ func (e *etc) copy(target, source string, mode uint32) {
 	e.now.Files[target] = digest(data)
 }
 
+// changed says whether a regular file that an activation made has been changed
+// since.
+func (e *etc) changed(target string) bool {
+	was, ok := e.before.Files[target]
+	if !ok {
+		was, ok = e.trees.before["/etc"].Files[target]
+	}
+	if !ok || e.Kind(target) != unix.S_IFREG {
+		return false
+	}
+	data, err := e.ReadFile(target)
+	return err == nil && digest(data) != was
+}
+
 // clear makes room for a file or link at target. What is in a folder there is
-// somebody's, so only an empty one gives way.
+// somebody's, so only an empty one gives way; a file that was changed is put
+// aside.
 func (e *etc) clear(target string) bool {
 	if e.Kind(target) != unix.S_IFDIR {
+		if e.changed(target) {
+			e.putAside(target)
+		}
 		return true
 	}
 	e.tidy(target)
@@ -142,11 +182,30 @@ func (e *etc) clear(target string) bool {
 	return true
 }
 
+// putAside keeps a changed file that a declared one replaces.
+func (e *etc) putAside(target string) {
+	kept := stateReplaced + target
+	data, err := e.ReadFile(target)
+	if err == nil {
+		err = e.parent(kept)
+	}
+	if err == nil {
+		err = e.writeOnce(kept, data, 0o600, tree.Owner{})
+	}
+	if err != nil {
+		e.problem(fmt.Errorf("cannot keep what was changed in %s: %w", target, err))
+		return
+	}
+	e.Message(fmt.Sprintf("etc: %s was changed here and is replaced by the system's; it is kept as %s", target, kept))
+}
+
 // tidy removes what an earlier activation put below the folder target.
 func (e *etc) tidy(target string) {
 	prefix := target + "/"
+	below := func(name string) bool { return strings.HasPrefix(name, prefix) }
+	e.problems = append(e.problems, e.dropCopies(e.trees.before["/etc"].owned, below, make([]byte, copyBuffer))...)
 	for _, name := range e.ours() {
-		if strings.HasPrefix(name, prefix) {
+		if below(name) {
 			e.removeOurs(name)
 		}
 	}

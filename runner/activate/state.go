@@ -23,6 +23,8 @@ const (
 	stateAccounts  = spec.StateDir + "/accounts"
 	stateIDs       = spec.StateDir + "/ids.json"
 	stateEtc       = spec.StateDir + "/etc.json"
+	stateTrees     = spec.StateDir + "/trees.json"
+	stateReplaced  = spec.StateDir + "/replaced"
 	stateMachineID = spec.StateDir + "/machine-id"
 )
 

@@ -133,16 +133,20 @@ func (r *Root) Mounted(name string) bool {
 	return err == nil && mounted
 }
 
-// mountedAt compares the mounts of a file and of its folder; where the kernel
-// does not tell them, their file systems.
+// mountedAt says whether something is mounted on a name in an open folder.
 func mountedAt(dirfd int, base string) bool {
 	var self, parent unix.Statx_t
-	const mask = unix.STATX_BASIC_STATS | unix.STATX_MNT_ID
 	const flags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
-	if unix.Statx(dirfd, base, flags, mask, &self) != nil ||
-		unix.Statx(dirfd, "", flags|unix.AT_EMPTY_PATH, mask, &parent) != nil {
+	if unix.Statx(dirfd, base, flags, statMask, &self) != nil ||
+		unix.Statx(dirfd, "", flags|unix.AT_EMPTY_PATH, statMask, &parent) != nil {
 		return false
 	}
+	return otherMount(&self, &parent)
+}
+
+// otherMount compares the mounts of a file and of its folder; where the kernel
+// does not tell them, their file systems.
+func otherMount(self, parent *unix.Statx_t) bool {
 	if self.Mask&parent.Mask&unix.STATX_MNT_ID != 0 {
 		return self.Mnt_id != parent.Mnt_id
 	}

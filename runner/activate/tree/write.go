@@ -21,7 +21,7 @@ var serial atomic.Uint64
 type Owner struct{ UID, GID int }
 
 // give changes owner, then mode: the other way round the kernel would take a
-// set-id bit away again.
+// set-id bit away again. Without its owner a file gets no such bit.
 func (r *Root) give(fd int, name string, mode uint32, o Owner) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -29,7 +29,9 @@ func (r *Root) give(fd int, name string, mode uint32, o Owner) error {
 	}
 	var chown error
 	if int(st.Uid) != o.UID || int(st.Gid) != o.GID {
-		chown = r.chown(fd, name, o.UID, o.GID)
+		if chown = r.chown(fd, name, o.UID, o.GID); chown != nil {
+			mode &^= unix.S_ISUID | unix.S_ISGID
+		}
 	}
 	if err := unix.Fchmod(fd, mode); err != nil {
 		return fmt.Errorf("cannot set the mode of %s to %04o: %w", name, mode, err)
