@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"path"
 	"strconv"
 	"strings"
 )
@@ -169,8 +168,8 @@ func (p *indexReader) meet(line []byte) (wanted, error) {
 
 // finish makes the package of the open stanza and closes it.
 func (p *indexReader) finish() (*Package, error) {
-	all := string(p.buf)
-	get := func(f wanted) string { return all[p.begin[f]:p.end[f]] }
+	text := string(p.buf)
+	get := func(f wanted) string { return text[p.begin[f]:p.end[f]] }
 	word := func(f wanted) string {
 		b := p.buf[p.begin[f]:p.end[f]]
 		w, ok := p.words[string(b)]
@@ -212,10 +211,10 @@ func (p *Package) check(size, installed string) error {
 	if CheckName(p.Arch) != nil {
 		return fmt.Errorf("package %s: %q is not an architecture", p.Name, p.Arch)
 	}
-	if !cleanPath(p.Filename) {
+	if !CleanPath(p.Filename) {
 		return fmt.Errorf("package %s: Filename %q is not a clean path below the archive", p.Name, p.Filename)
 	}
-	if !isSHA256(p.SHA256) {
+	if !IsSHA256(p.SHA256) {
 		return fmt.Errorf("package %s: SHA256 %q is not a SHA-256 sum, so its file cannot be verified", p.Name, p.SHA256)
 	}
 	var err error
@@ -231,25 +230,53 @@ func (p *Package) check(size, installed string) error {
 	return nil
 }
 
-// cleanPath says whether name leads to a file below the folder it is relative
-// to, with nothing in it that a URL or a message would have to quote.
-func cleanPath(name string) bool {
-	for i := range len(name) {
-		if c := name[i]; c <= ' ' || c >= 0x7f || c == '\\' || c == '?' || c == '#' {
-			return false
+// Classes of bytes: a table, since each byte of an index's paths and sums is
+// looked at.
+const (
+	inPath = 1 << iota
+	inSum
+)
+
+var classes = func() (t [256]uint8) {
+	for c := byte('!'); c < 0x7f; c++ {
+		if c != '\\' && c != '?' && c != '#' {
+			t[c] |= inPath
+		}
+		if digit(c) || 'a' <= c && c <= 'f' {
+			t[c] |= inSum
 		}
 	}
-	return name != "" && name != "." && name[0] != '/' && path.Clean(name) == name && name != ".." && !strings.HasPrefix(name, "../")
+	return t
+}()
+
+// all says whether every byte of s is of a class.
+func all(s string, class uint8) bool {
+	is := class
+	for i := range len(s) {
+		is &= classes[s[i]]
+	}
+	return is != 0
 }
 
-func isSHA256(s string) bool {
-	if len(s) != 64 {
+// IsSHA256 says whether s is a SHA-256 sum in lower-case hexadecimal.
+func IsSHA256(s string) bool { return len(s) == 64 && all(s, inSum) }
+
+// CleanPath says whether name leads to a file below the folder it is relative
+// to, with nothing in it that a URL or a message would have to quote.
+func CleanPath(name string) bool {
+	if name == "" || !all(name, inPath) {
 		return false
 	}
-	for i := range len(s) {
-		if c := s[i]; !digit(c) && (c < 'a' || c > 'f') {
+	for begin := 0; begin <= len(name); {
+		end := strings.IndexByte(name[begin:], '/')
+		if end < 0 {
+			end = len(name) - begin
+		}
+		switch name[begin : begin+end] {
+		case "", ".", "..":
 			return false
 		}
+		begin += end + 1
 	}
 	return true
 }

@@ -1,0 +1,79 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lock
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Read reads a lock file. A file that is not there is an error that
+// errors.Is fs.ErrNotExist.
+func Read(file string) (*Lock, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the lock: %w", err)
+	}
+	l, err := Decode(data)
+	if err == nil {
+		return l, nil
+	}
+	place := file
+	if e, ok := errors.AsType[*LineError](err); ok {
+		place, err = fmt.Sprintf("%s:%d", file, e.Line), e.Err
+	}
+	return nil, fmt.Errorf("cannot read the lock %s: %w; restore the file, or delete it and run `osbuild lock %s`",
+		place, err, declaration(file))
+}
+
+// declaration is the file that a lock belongs to.
+func declaration(file string) string {
+	if base, ok := strings.CutSuffix(file, ".lock.json"); ok {
+		return base + ".star"
+	}
+	return "FILE"
+}
+
+// Write writes a lock file at once or not at all, and leaves a file alone
+// that says the same already.
+func (l *Lock) Write(file string) error {
+	data, err := l.Encode()
+	if err != nil {
+		return err
+	}
+	if real, err := filepath.EvalSymlinks(file); err == nil {
+		file = real // a link stays one
+	}
+	if old, err := os.ReadFile(file); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	temp := filepath.Join(filepath.Dir(file), fmt.Sprintf(".%s.%d-%d", filepath.Base(file), os.Getpid(), time.Now().UnixNano()))
+	if err := writeSynced(temp, data); err != nil {
+		return fmt.Errorf("cannot write the lock: %w", err)
+	}
+	if err := os.Rename(temp, file); err != nil {
+		os.Remove(temp)
+		return fmt.Errorf("cannot write the lock: %w", err)
+	}
+	return nil
+}
+
+// writeSynced makes a new file with the mode that the umask gives.
+func writeSynced(file string, data []byte) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		os.Remove(file)
+	}
+	return err
+}
