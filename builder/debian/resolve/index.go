@@ -3,16 +3,110 @@
 
 package resolve
 
-import "osbuild/builder/debian/control"
+import (
+	"cmp"
+	"slices"
 
-// Index is what can be chosen from.
+	"osbuild/builder/debian/control"
+)
+
+// Index is what can be chosen from. It is not changed after it was made.
 type Index struct {
 	arch string
+	// names has the versions of each name, the highest first; the first one is
+	// the candidate.
+	names     map[string][]*control.Package
+	providers map[string][]provider // of virtual and of real names
+	essential []string              // sorted
 }
 
-// NewIndex makes an index of packages for one architecture. The candidate of
-// a name is its highest version over all suites; of equal versions that which
-// stands first in pkgs.
+// provider is a package that provides a name. version is "" where it gives
+// none, which no relation with a version accepts.
+type provider struct {
+	pkg     *control.Package
+	version control.Version
+}
+
+// NewIndex makes an index of packages for one architecture; those of others
+// are left out. The candidate of a name is its highest version over all
+// suites; of equal versions that which stands first in pkgs.
 func NewIndex(arch string, pkgs []*control.Package) *Index {
-	return &Index{arch: arch}
+	ix := &Index{
+		arch:      arch,
+		names:     make(map[string][]*control.Package, len(pkgs)),
+		providers: map[string][]provider{},
+	}
+	pool := make([]*control.Package, len(pkgs)) // for the many names with one version
+	for _, p := range pkgs {
+		if p.Arch != arch && p.Arch != "all" {
+			continue
+		}
+		same, ok := ix.names[p.Name]
+		if !ok {
+			pool[0] = p
+			ix.names[p.Name], pool = pool[:1:1], pool[1:]
+			continue
+		}
+		at := len(same)
+		for at > 0 && p.Before(same[at-1]) {
+			at--
+		}
+		ix.names[p.Name] = slices.Insert(same, at, p)
+	}
+	for name, versions := range ix.names {
+		p := versions[0]
+		if p.Essential {
+			ix.essential = append(ix.essential, name)
+		}
+		if p.Provides == "" {
+			continue
+		}
+		// What cannot be read is reported when the package is chosen.
+		rels, _ := p.Provides.List()
+		for _, r := range rels {
+			if foreign(r.Arch, arch) {
+				continue
+			}
+			ix.providers[r.Name] = append(ix.providers[r.Name], provider{pkg: p, version: r.Version})
+		}
+	}
+	slices.Sort(ix.essential)
+	for _, list := range ix.providers {
+		slices.SortFunc(list, func(a, b provider) int { return rank(a.pkg, b.pkg) })
+	}
+	return ix
+}
+
+// rank orders packages that provide the same name: those that more systems
+// have come first, then those whose name comes first.
+func rank(a, b *control.Package) int {
+	return cmp.Or(cmp.Compare(priority(a), priority(b)), cmp.Compare(a.Name, b.Name))
+}
+
+func priority(p *control.Package) int {
+	if p.Essential {
+		return -1
+	}
+	if i := slices.Index([]string{"required", "important", "standard", "optional", "extra"}, p.Priority); i >= 0 {
+		return i
+	}
+	return 5
+}
+
+// foreign says whether a relation's qualifier names another architecture than
+// that of the index.
+func foreign(qualifier, arch string) bool {
+	switch qualifier {
+	case "", "any", "native", "all", arch:
+		return false
+	}
+	return true
+}
+
+// newest is the candidate of a name, nil when there is none.
+func (ix *Index) newest(name string) *control.Package {
+	if versions := ix.names[name]; len(versions) > 0 {
+		return versions[0]
+	}
+	return nil
 }

@@ -9,8 +9,11 @@
 package resolve
 
 import (
-	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
+	"osbuild/builder/debian/control"
 	"osbuild/builder/debian/lock"
 )
 
@@ -26,10 +29,240 @@ type Request struct {
 	// Update are names of Pinned that may move to another version, and with
 	// them what they force to move.
 	Update []string
+	// Prune leaves out the roots of Pinned that are not among Roots, and what
+	// only they need.
+	Prune bool
 }
+
+// maxAttempts bounds the search. Each attempt knows one mistake more than the
+// one before; real archives need none or a few.
+const maxAttempts = 500
 
 // Resolve chooses one version of each package that the roots need. The
 // caller fills the lock's Suite and Suites.
 func Resolve(ix *Index, r Request) (*lock.Lock, error) {
-	return nil, errors.New("cannot choose packages yet")
+	if r.Essential == "" {
+		r.Essential = lock.EssentialNone
+	}
+	s, err := newSolver(ix, r)
+	if err != nil {
+		return nil, err
+	}
+	var first error
+	for range maxAttempts {
+		a, f := s.attempt()
+		if f == nil {
+			f = a.verify()
+		}
+		if f == nil {
+			return a.lock(r)
+		}
+		if first == nil || s.freed {
+			first, s.freed = f.err, false
+		}
+		if !s.learn(f) {
+			break
+		}
+	}
+	return nil, first
+}
+
+// solver is what attempts have in common and learn.
+type solver struct {
+	ix     *Index
+	roots  []string // of the lock and of the policy, sorted
+	named  []string // of the lock only
+	pins   map[string]*lock.Package
+	update bool // pins may be freed
+
+	banned map[ban]bool   // choices that led to failures
+	older  map[string]int // name → how many of its versions are passed over
+	freed  bool           // a pin was freed: errors before it mean nothing now
+	made   map[*control.Package]*candidate
+	pinned map[string]*candidate
+	// provides has what pinned packages provide, by name, in order of name.
+	provides map[string][]pinnedProvider
+}
+
+type pinnedProvider struct {
+	name    string
+	version control.Version
+}
+
+// ban says that a dependency is not satisfied by a package again.
+type ban struct{ dependency, candidate string }
+
+func newSolver(ix *Index, r Request) (*solver, error) {
+	s := &solver{
+		ix: ix, pins: map[string]*lock.Package{}, update: len(r.Update) > 0,
+		banned: map[ban]bool{}, older: map[string]int{},
+		made: map[*control.Package]*candidate{}, pinned: map[string]*candidate{},
+		provides: map[string][]pinnedProvider{},
+	}
+	s.named = slices.Clone(r.Roots)
+	if r.Pinned != nil {
+		if r.Pinned.Arch != ix.arch {
+			return nil, fmt.Errorf("cannot extend a lock for %s with packages for %s", r.Pinned.Arch, ix.arch)
+		}
+		if !r.Prune {
+			s.named = append(s.named, r.Pinned.Roots...)
+		}
+		for i := range r.Pinned.Packages {
+			p := &r.Pinned.Packages[i]
+			s.pins[p.Name] = p
+		}
+	}
+	slices.Sort(s.named)
+	s.named = slices.Compact(s.named)
+	for _, name := range r.Update {
+		if s.pins[name] == nil && !slices.Contains(s.named, name) {
+			return nil, notLocked(name, r.Pinned)
+		}
+		if ix.newest(name) != nil { // else there is nothing to move to
+			delete(s.pins, name)
+		}
+	}
+	s.roots = slices.Clone(s.named)
+	switch r.Essential {
+	case lock.EssentialNone:
+	case lock.EssentialMinimal:
+		s.roots = append(s.roots, lock.Minimal()...)
+	case lock.EssentialFull:
+		s.roots = append(s.roots, ix.essential...)
+		for name, p := range s.pins {
+			if p.Essential {
+				s.roots = append(s.roots, name)
+			}
+		}
+	default:
+		return nil, fmt.Errorf("cannot choose packages: essential is %q, not none, minimal or full", r.Essential)
+	}
+	slices.Sort(s.roots)
+	s.roots = slices.Compact(s.roots)
+	for _, name := range s.roots {
+		if err := control.CheckName(name); err != nil {
+			return nil, fmt.Errorf("cannot choose packages: %w", err)
+		}
+	}
+	return s, s.readPins()
+}
+
+// readPins makes the candidates of the locked packages.
+func (s *solver) readPins() error {
+	for name, pin := range s.pins {
+		var same *control.Package
+		for _, p := range s.ix.names[name] {
+			if p.SHA256 == pin.SHA256 && string(p.Version) == pin.Version {
+				same = p
+			}
+		}
+		c, err := fromLock(pin, same)
+		if err != nil {
+			return err
+		}
+		s.pinned[name] = c
+		for _, r := range c.provides {
+			s.provides[r.Name] = append(s.provides[r.Name], pinnedProvider{name, r.Version})
+		}
+	}
+	for _, list := range s.provides {
+		slices.SortFunc(list, func(a, b pinnedProvider) int { return strings.Compare(a.name, b.name) })
+	}
+	return nil
+}
+
+// candidate is what can be chosen for a name: the locked package, or the
+// highest version of the index that is not passed over; nil for neither.
+func (s *solver) candidate(name string) (*candidate, error) {
+	if s.pins[name] != nil {
+		return s.pinned[name], nil
+	}
+	versions := s.ix.names[name]
+	if skip := s.older[name]; skip < len(versions) {
+		return s.read(versions[skip])
+	}
+	return nil, nil
+}
+
+func (s *solver) read(p *control.Package) (*candidate, error) {
+	if c := s.made[p]; c != nil {
+		return c, nil
+	}
+	c, err := fromIndex(p)
+	if err == nil {
+		s.made[p] = c
+	}
+	return c, err
+}
+
+// providers are the candidates that provide what a relation names: locked
+// ones first, since a lock is extended as little as can be.
+func (s *solver) providers(r control.Relation) ([]*candidate, error) {
+	var found []*candidate
+	for _, p := range s.provides[r.Name] {
+		if s.pins[p.name] != nil && p.name != r.Name && provided(p.version, r, s.ix.arch) {
+			found = append(found, s.pinned[p.name])
+		}
+	}
+	for _, p := range s.ix.providers[r.Name] {
+		if s.pins[p.pkg.Name] != nil || s.older[p.pkg.Name] > 0 || p.pkg.Name == r.Name || !provided(p.version, r, s.ix.arch) {
+			continue
+		}
+		c, err := s.read(p.pkg)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, c)
+	}
+	return found, nil
+}
+
+// learn changes what the next attempt may choose so that a failure does not
+// come again, and says whether there was anything to change. The nearest
+// choice goes first. Only a lock that is extended makes it look at older
+// versions: those that go with what is locked. A lock that is new shall not
+// have what an archive replaced.
+func (s *solver) learn(f *failure) bool {
+	if s.update {
+		for _, name := range f.pins {
+			if s.free(name) {
+				return true
+			}
+		}
+	}
+	for _, n := range f.culprits {
+		for ; n != nil; n = n.parent {
+			if n.choice == nil {
+				continue
+			}
+			b := ban{n.choice.dependency().String(), n.candidate.String()}
+			if !s.banned[b] {
+				s.banned[b] = true
+				return true
+			}
+		}
+	}
+	if len(s.pins) == 0 {
+		return false
+	}
+	for _, n := range f.culprits {
+		for ; n != nil; n = n.parent {
+			if n.pin == nil && s.older[n.name]+1 < len(s.ix.names[n.name]) {
+				s.older[n.name]++
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// free lets a locked package move, if there is anything to move to.
+func (s *solver) free(name string) bool {
+	pin, now := s.pins[name], s.ix.newest(name)
+	if pin == nil || now == nil || string(now.Version) == pin.Version && now.SHA256 == pin.SHA256 {
+		return false
+	}
+	delete(s.pins, name)
+	s.freed = true
+	return true
 }

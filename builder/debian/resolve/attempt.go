@@ -1,0 +1,258 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package resolve
+
+import (
+	"slices"
+
+	"osbuild/builder/debian/control"
+)
+
+// attempt is one run of the greedy choice. What must be is taken first: roots,
+// and dependencies that one package alone can satisfy. Where there is a
+// choice it waits until nothing is left that must be, since most choices are
+// satisfied by then; then the first alternative that excludes nothing of what
+// is chosen is taken. A mistake ends the attempt with a failure, and the
+// solver starts another one that knows of it.
+type attempt struct {
+	*solver
+	chosen   map[string]*node
+	order    []*node // as they were chosen
+	provided map[string][]provision
+	excluded map[string][]excluder
+	open     []*node // chosen, dependencies not looked at
+	deferred []need
+}
+
+// node is a chosen package.
+type node struct {
+	*candidate
+	parent *node // whose need it was chosen for; nil for roots
+	// choice is the need it was chosen for where others could have been.
+	choice *need
+	// picked has the package that was chosen for a dependency, by its index.
+	picked map[int]*node
+}
+
+// need is a dependency of a chosen package.
+type need struct {
+	of    *node
+	index int // in of.depends
+}
+
+func (n need) dependency() control.Dependency { return n.of.depends[n.index] }
+
+// provision is a name that a chosen package provides.
+type provision struct {
+	by      *node
+	version control.Version
+}
+
+// excluder is a chosen package that excludes a name.
+type excluder struct {
+	by *node
+	exclusion
+}
+
+func (s *solver) attempt() (*attempt, *failure) {
+	a := &attempt{
+		solver: s, chosen: map[string]*node{},
+		provided: map[string][]provision{}, excluded: map[string][]excluder{},
+	}
+	for _, name := range s.roots {
+		c, err := s.candidate(name)
+		if err != nil {
+			return a, &failure{err: err}
+		}
+		if c == nil {
+			return a, &failure{err: s.ix.unknown(name)}
+		}
+		if _, f := a.choose(c, nil, nil); f != nil {
+			return a, f
+		}
+	}
+	for {
+		if f := a.expand(); f != nil {
+			return a, f
+		}
+		if len(a.deferred) == 0 {
+			return a, nil
+		}
+		n := a.deferred[0]
+		a.deferred = a.deferred[1:]
+		if a.satisfied(n.dependency()) == nil {
+			if f := a.decide(n); f != nil {
+				return a, f
+			}
+		}
+	}
+}
+
+// expand looks at the dependencies of all that was chosen, takes those that
+// leave no choice, and defers the others.
+func (a *attempt) expand() *failure {
+	for len(a.open) > 0 {
+		of := a.open[0]
+		a.open = a.open[1:]
+		for i, dep := range of.depends {
+			n := need{of, i}
+			if a.satisfied(dep) != nil {
+				continue
+			}
+			if !a.mustBe(dep) {
+				a.deferred = append(a.deferred, n)
+				continue
+			}
+			if f := a.decide(n); f != nil {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+// mustBe says whether a dependency names one real package.
+func (a *attempt) mustBe(dep control.Dependency) bool {
+	if len(dep) != 1 {
+		return false
+	}
+	c, err := a.candidate(dep[0].Name)
+	return err != nil || c != nil && c.is(dep[0], a.ix.arch)
+}
+
+// satisfied is the chosen package that satisfies a dependency, by the order of
+// its alternatives, or nil.
+func (a *attempt) satisfied(dep control.Dependency) *node {
+	for _, r := range dep {
+		if n := a.chosen[r.Name]; n != nil && n.is(r, a.ix.arch) {
+			return n
+		}
+		for _, p := range a.provided[r.Name] {
+			if provided(p.version, r, a.ix.arch) {
+				return p.by
+			}
+		}
+	}
+	return nil
+}
+
+// decide chooses a package for a need.
+func (a *attempt) decide(n need) *failure {
+	options, err := a.options(n.dependency())
+	if err != nil {
+		return &failure{err: err, culprits: []*node{n.of}}
+	}
+	var choice *need
+	if len(options) > 1 {
+		choice = &n
+	}
+	var first *failure
+	for _, c := range options {
+		if a.banned[ban{n.dependency().String(), c.String()}] {
+			continue
+		}
+		chosen, f := a.choose(c, n.of, choice)
+		if f == nil {
+			if n.of.picked == nil {
+				n.of.picked = map[int]*node{}
+			}
+			n.of.picked[n.index] = chosen
+			return nil
+		}
+		if first == nil {
+			first = f
+		}
+	}
+	if first != nil {
+		return first
+	}
+	return a.unsatisfied(n)
+}
+
+// options are the candidates for a dependency: for each alternative the real
+// package, then those that provide it.
+func (a *attempt) options(dep control.Dependency) ([]*candidate, error) {
+	var options []*candidate
+	for _, r := range dep {
+		c, err := a.candidate(r.Name)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil && c.is(r, a.ix.arch) && !slices.Contains(options, c) {
+			options = append(options, c)
+		}
+		providers, err := a.providers(r)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range providers {
+			if !slices.Contains(options, c) {
+				options = append(options, c)
+			}
+		}
+	}
+	return options, nil
+}
+
+// choose takes a candidate, unless it and one that is chosen exclude each
+// other.
+func (a *attempt) choose(c *candidate, parent *node, choice *need) (*node, *failure) {
+	if n := a.chosen[c.name]; n != nil {
+		if n.candidate == c {
+			return n, nil
+		}
+		return nil, &failure{err: a.twice(n, c, parent), culprits: []*node{parent, n}}
+	}
+	n := &node{candidate: c, parent: parent, choice: choice}
+	if f := a.conflict(n); f != nil {
+		return nil, f
+	}
+	a.chosen[c.name] = n
+	a.order = append(a.order, n)
+	a.open = append(a.open, n)
+	for _, p := range c.provides {
+		if !foreign(p.Arch, a.ix.arch) {
+			a.provided[p.Name] = append(a.provided[p.Name], provision{n, p.Version})
+		}
+	}
+	for _, e := range c.excludes {
+		if !foreign(e.Arch, a.ix.arch) {
+			a.excluded[e.Name] = append(a.excluded[e.Name], excluder{n, e})
+		}
+	}
+	return n, nil
+}
+
+// conflict finds a chosen package that cannot be together with n.
+func (a *attempt) conflict(n *node) *failure {
+	for _, e := range n.excludes {
+		if foreign(e.Arch, a.ix.arch) {
+			continue
+		}
+		if other := a.chosen[e.Name]; other != nil && other.name != n.name && other.version.Satisfies(e.Op, e.Version) {
+			return conflictOf(n, other, n, e)
+		}
+		for _, p := range a.provided[e.Name] {
+			if p.by.name != n.name && provided(p.version, e.Relation, a.ix.arch) {
+				return conflictOf(n, p.by, n, e)
+			}
+		}
+	}
+	for _, x := range a.excluded[n.name] {
+		if n.version.Satisfies(x.Op, x.Version) {
+			return conflictOf(n, x.by, x.by, x.exclusion)
+		}
+	}
+	for _, p := range n.provides {
+		if foreign(p.Arch, a.ix.arch) {
+			continue
+		}
+		for _, x := range a.excluded[p.Name] {
+			if provided(p.Version, x.Relation, a.ix.arch) {
+				return conflictOf(n, x.by, x.by, x.exclusion)
+			}
+		}
+	}
+	return nil
+}
