@@ -12,14 +12,14 @@ import (
 // KernelMounts makes real mounts, in the system that runs.
 type KernelMounts struct{}
 
-// PermitSetID mounts an own file system on dir where set-id bits would have no
-// effect, as on a /run that is mounted nosuid.
+// PermitSetID mounts an own file system on dir where set-id programs would have
+// no effect, as on a /run that is mounted nosuid.
 func (KernelMounts) PermitSetID(dir string) error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return fmt.Errorf("cannot look at the mount of %s: %w", dir, err)
 	}
-	if st.Flags&unix.ST_NOSUID == 0 {
+	if st.Flags&(unix.ST_NOSUID|unix.ST_NOEXEC) == 0 {
 		return nil
 	}
 	if err := unix.Mount("privileged", dir, "tmpfs", unix.MS_NODEV, "mode=0755"); err != nil {

@@ -4,88 +4,207 @@
 package activate
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"os"
 	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"osbuild/runner/account"
 	"osbuild/runner/activate/tree"
 	"osbuild/runner/spec"
 )
 
+// placesFile lists the programs in whose place a privileged copy is mounted, a
+// line each.
+var placesFile = path.Join(path.Dir(spec.PrivilegedDir), "places")
+
+// errPlaces is why programs are not privileged where they lie.
+var errPlaces = errors.New("nothing can be mounted here")
+
+// program is a privileged program and what it is to become.
+type program struct {
+	spec.Privileged
+	mode         uint32
+	owner        tree.Owner
+	capabilities []byte
+	// place is where the program really lies; "" in the store, whose paths
+	// are nobody's habit.
+	place string
+	// served says that the file at place has the privileges already, as in an
+	// image.
+	served bool
+}
+
 // privileged makes the copies of programs that carry set-id bits or
-// capabilities. Old copies go first: a program that is not declared any more
-// must lose its privileges now. One failure does not stop the others.
-func (r *run) privileged(programs []spec.Privileged) []error {
-	if err := r.MkdirAll(spec.PrivilegedDir); err != nil && !Unable(err) {
+// capabilities. What an earlier activation made goes first: a program that is
+// not declared any more must lose its privileges now. One failure does not stop
+// the others.
+func (r *run) privileged(declared []spec.Privileged) []error {
+	if err := r.MkdirAll(spec.PrivilegedDir); err != nil && !errors.Is(err, tree.ErrOwner) {
 		return []error{err}
 	}
-	problems := r.Empty(spec.PrivilegedDir)
-	if len(programs) > 0 && r.Mounts != nil {
+	problems := append(r.leavePlaces(), r.Empty(spec.PrivilegedDir)...)
+	var programs []program
+	copies := false
+	accounts := names(r.Root)
+	for _, d := range declared {
+		p, err := r.program(d, accounts)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("cannot give privileges to %s: %w", d.Program, err))
+			continue
+		}
+		programs = append(programs, p)
+		copies = copies || !p.served
+	}
+	if copies && r.Mounts != nil {
 		if err := r.Mounts.PermitSetID(spec.PrivilegedDir); err != nil {
 			problems = append(problems, err)
 		}
 	}
+	var places []string
+	var refused error
 	for _, p := range programs {
-		if err := r.privilegedOne(p); err != nil {
+		err := r.privilegedOne(p)
+		if err == nil && !p.served && p.place != "" && r.Mounts != nil && refused == nil {
+			switch err = r.take(p, &places); {
+			case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+				refused, err = err, nil
+			}
+		}
+		if err != nil {
 			problems = append(problems, fmt.Errorf("cannot give privileges to %s: %w", p.Program, err))
+		}
+	}
+	if refused != nil {
+		problems = append(problems, fmt.Errorf("programs are privileged in %s only, not at their places in /usr: %w: %w", spec.PrivilegedDir, errPlaces, refused))
+	}
+	if len(places) > 0 {
+		if err := r.WriteFile(placesFile, strings.NewReader(strings.Join(places, "\n")+"\n"), 0o600, tree.Owner{}); err != nil && !errors.Is(err, tree.ErrOwner) {
+			problems = append(problems, err)
 		}
 	}
 	return problems
 }
 
-func (r *run) privilegedOne(p spec.Privileged) error {
-	if !p.Setuid && !p.Setgid && len(p.Capabilities) == 0 {
-		r.Message(fmt.Sprintf("privileged: %s asks for no privilege", p.Program))
-	}
-	accounts := names(r.Root)
-	uid, _, err := accounts.User(p.User)
+// leavePlaces unmounts the copies of an earlier activation of this boot.
+func (r *run) leavePlaces() (problems []error) {
+	data, err := r.ReadFile(placesFile)
 	if err != nil {
-		return err
+		return nil
 	}
-	gid, err := accounts.Group(p.Group)
-	if err != nil {
-		return err
-	}
-	capabilities, err := capabilityXattr(p.Capabilities)
-	if err != nil {
-		return err
-	}
-	mode := uint32(0o555)
-	if p.Setuid {
-		mode |= unix.S_ISUID
-	}
-	if p.Setgid {
-		mode |= unix.S_ISGID
-	}
-	// A program that is called by its place in /usr gets its privileged copy
-	// bound there; one of an earlier activation hides the program itself.
-	inPlace := r.Mounts != nil && !strings.HasPrefix(p.Program, spec.StoreDir+"/")
-	if inPlace && r.Mounted(p.Program) {
-		if err := r.Mounts.Unmount(p.Program); err != nil {
-			return err
+	for place := range strings.Lines(string(data)) {
+		place = strings.TrimSuffix(place, "\n")
+		// The mounts of an earlier boot went with it.
+		if r.Mounts == nil || r.Boot || !r.Mounted(place) {
+			continue
 		}
+		if err := r.Mounts.Unmount(place); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if err := r.Remove(placesFile); err != nil {
+		problems = append(problems, err)
+	}
+	return problems
+}
+
+// program looks at a program.
+func (r *run) program(d spec.Privileged, accounts account.Names) (program, error) {
+	if !d.Setuid && !d.Setgid && len(d.Capabilities) == 0 {
+		r.Message(fmt.Sprintf("privileged: %s asks for no privilege", d.Program))
+	}
+	p := program{Privileged: d, mode: 0o555}
+	uid, _, err := accounts.User(d.User)
+	if err != nil {
+		return p, err
+	}
+	gid, err := accounts.Group(d.Group)
+	if err != nil {
+		return p, err
+	}
+	p.owner = tree.Owner{UID: uid, GID: gid}
+	if p.capabilities, err = capabilityXattr(d.Capabilities); err != nil {
+		return p, err
+	}
+	if d.Setuid {
+		p.mode |= unix.S_ISUID
+	}
+	if d.Setgid {
+		p.mode |= unix.S_ISGID
+	}
+	f, err := r.OpenFile(d.Program)
+	if err != nil {
+		return p, err
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return p, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return p, fmt.Errorf("it is not a regular file")
+	}
+	if place := r.realPath(f, d.Program); !strings.HasPrefix(place, spec.StoreDir+"/") {
+		p.place = place
+		p.served = p.isServed(f, st)
+	}
+	return p, nil
+}
+
+// realPath is the path of an open file without the links that led there.
+func (r *run) realPath(f *os.File, name string) string {
+	real, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	if err != nil {
+		return path.Clean(name)
+	}
+	below, ok := strings.CutPrefix(real, strings.TrimSuffix(r.Dir(), "/")+"/")
+	if !ok {
+		return path.Clean(name)
+	}
+	return "/" + below
+}
+
+// isServed says whether a file gives the privileges as it is.
+func (p program) isServed(f *os.File, st unix.Stat_t) bool {
+	const setID = unix.S_ISUID | unix.S_ISGID
+	var mount unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &mount); err != nil || mount.Flags&unix.ST_NOSUID != 0 {
+		return false
+	}
+	if st.Mode&setID != p.mode&setID || int(st.Uid) != p.owner.UID || int(st.Gid) != p.owner.GID {
+		return false
+	}
+	if p.capabilities == nil {
+		return true
+	}
+	has := make([]byte, 64)
+	n, err := unix.Fgetxattr(int(f.Fd()), "security.capability", has)
+	return err == nil && bytes.Equal(has[:n], p.capabilities)
+}
+
+// privilegedOne makes the copy of one program, or a link where none is needed.
+func (r *run) privilegedOne(p program) error {
+	target := path.Join(spec.PrivilegedDir, path.Base(p.Program))
+	if r.Kind(target) != 0 {
+		return fmt.Errorf("two privileged programs are called %s", path.Base(p.Program))
+	}
+	if p.served {
+		return r.Symlink(target, p.place)
 	}
 	source, err := r.OpenFile(p.Program)
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	if st, err := source.Stat(); err != nil {
-		return err
-	} else if !st.Mode().IsRegular() {
-		return fmt.Errorf("it is not a regular file")
-	}
-	target := path.Join(spec.PrivilegedDir, path.Base(p.Program))
-	if r.Kind(target) != 0 {
-		return fmt.Errorf("two privileged programs are called %s", path.Base(p.Program))
-	}
-	err = r.WriteFileFunc(target, source, mode, tree.Owner{UID: uid, GID: gid}, func(fd int) error {
-		if capabilities == nil {
+	err = r.WriteFileFunc(target, source, p.mode, p.owner, func(fd int) error {
+		if p.capabilities == nil {
 			return nil
 		}
-		if err := unix.Fsetxattr(fd, "security.capability", capabilities, 0); err != nil {
+		if err := unix.Fsetxattr(fd, "security.capability", p.capabilities, 0); err != nil {
 			return fmt.Errorf("cannot set capabilities: %w", err)
 		}
 		return nil
@@ -93,49 +212,19 @@ func (r *run) privilegedOne(p spec.Privileged) error {
 	if err != nil {
 		// Without its owner a set-id file would give the wrong privileges.
 		_ = r.Remove(target)
-		return err
 	}
-	if inPlace {
-		return r.Mounts.Bind(target, p.Program)
-	}
-	return nil
+	return err
 }
 
-// capabilityNames are the names of capabilities(7) by number.
-var capabilityNames = strings.Fields(`cap_chown cap_dac_override cap_dac_read_search cap_fowner cap_fsetid cap_kill
-	cap_setgid cap_setuid cap_setpcap cap_linux_immutable cap_net_bind_service cap_net_broadcast cap_net_admin
-	cap_net_raw cap_ipc_lock cap_ipc_owner cap_sys_module cap_sys_rawio cap_sys_chroot cap_sys_ptrace cap_sys_pacct
-	cap_sys_admin cap_sys_boot cap_sys_nice cap_sys_resource cap_sys_time cap_sys_tty_config cap_mknod cap_lease
-	cap_audit_write cap_audit_control cap_setfcap cap_mac_override cap_mac_admin cap_syslog cap_wake_alarm
-	cap_block_suspend cap_audit_read cap_perfmon cap_bpf cap_checkpoint_restore`)
-
-// capabilityXattr is the value of security.capability for names as +ep: the
-// revision 2 layout, which the kernel binds to the user namespace by itself.
-// nil names give nil.
-func capabilityXattr(names []string) ([]byte, error) {
-	if len(names) == 0 {
-		return nil, nil
+// take mounts the copy of a program in its place.
+func (r *run) take(p program, places *[]string) error {
+	if r.Mounted(p.place) {
+		r.Message(fmt.Sprintf("privileged: %s is a mount of its own and is left alone", p.place))
+		return nil
 	}
-	const revision2, effective = 0x02000000, 1
-	var permitted uint64
-	for _, name := range names {
-		bit := -1
-		for i, known := range capabilityNames {
-			if strings.EqualFold(name, known) {
-				bit = i
-			}
-		}
-		if bit < 0 {
-			return nil, fmt.Errorf("there is no capability %q", name)
-		}
-		permitted |= 1 << bit
+	err := r.Mounts.Bind(path.Join(spec.PrivilegedDir, path.Base(p.Program)), p.place)
+	if err == nil {
+		*places = append(*places, p.place)
 	}
-	var out []byte
-	word := func(v uint32) { out = append(out, byte(v), byte(v>>8), byte(v>>16), byte(v>>24)) }
-	word(revision2 | effective)
-	word(uint32(permitted))
-	word(0)
-	word(uint32(permitted >> 32))
-	word(0)
-	return out, nil
+	return err
 }
