@@ -25,6 +25,10 @@ var layers = map[string][]string{
 	"store":         {"store/nar", "store/fsys", "store/refscan"},
 	"closure":       {"store"},
 
+	"closure/segment": {"store/nar"},
+	"closure/layers":  {"closure/segment"},
+	"closure/oci":     {"closure/layers", "closure/segment", "runner/spec", "store/nar"},
+
 	"runner/spec":          {},
 	"closure/view":         {"store", "store/fsys", "runner/spec"},
 	"runner/mount":         {"runner/spec"},
@@ -37,7 +41,7 @@ var layers = map[string][]string{
 
 	"builder/derivation": {"store"},
 	"builder/realise":    {"builder/derivation", "store", "runner/spec"},
-	"builder/builtin":    {"builder/realise", "builder/derivation", "store"},
+	"builder/builtin":    {"builder/realise", "builder/derivation", "runner/spec", "store"},
 	"builder/golang":     {"builder/derivation", "store"},
 	"builder/service":    {"builder/derivation"},
 	"builder/services":   {"builder/service", "builder/derivation", "runner/spec"},
@@ -45,6 +49,7 @@ var layers = map[string][]string{
 	"builder/lang/value": {"builder/service", "builder/derivation", "store"},
 	"builder/lang":       {"builder/lang/value", "builder/system", "builder/services", "builder/service", "builder/golang", "builder/derivation", "runner/spec", "store"},
 
+	"builder/debian":        {"builder/debian/recipe", "builder/debian/resolve", "builder/debian/apt", "builder/debian/lock", "builder/service", "builder/derivation"},
 	"builder/debian/recipe": {"builder/debian/lock", "builder/derivation", "store"},
 	"builder/debian/deb":    {"builder/debian/control", "runner/spec"},
 	"builder/debian/items":  {"builder/debian/recipe", "builder/debian/deb", "builder/debian/apt", "builder/debian/control", "builder/realise", "builder/derivation", "runner/spec", "store"},

@@ -1,0 +1,255 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package oci
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Layout is where an image is written: a folder in the form of an OCI image
+// layout, which may hold images already, and the tag that the image gets.
+type Layout struct{ Dir, Tag string }
+
+// String is the layout as tools name it after "oci:".
+func (l Layout) String() string { return l.Dir + ":" + l.Tag }
+
+// DefaultTag is the tag of an image that is given none.
+const DefaultTag = "latest"
+
+// ParseLayout reads DIR or DIR:TAG.
+func ParseLayout(s string) (Layout, error) {
+	l := Layout{Dir: s, Tag: DefaultTag}
+	if dir, tag, ok := strings.Cut(s, ":"); ok {
+		l = Layout{Dir: dir, Tag: tag}
+	}
+	switch {
+	case l.Dir == "":
+		return Layout{}, errors.New("it names no folder")
+	case strings.Contains(l.Tag, ":"):
+		return Layout{}, errors.New("engines take what follows the first colon for the tag, so neither may hold one")
+	}
+	return l, checkTag(l.Tag)
+}
+
+// checkTag holds a tag against what engines take.
+func checkTag(tag string) error {
+	if len(tag) > 128 {
+		return errors.New("the tag is longer than 128 bytes")
+	}
+	for i, c := range []byte(tag) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case i > 0 && i+1 < len(tag) && strings.IndexByte("-._", c) >= 0:
+		default:
+			return fmt.Errorf("the tag %q holds %q where letters and digits may stand (and between them -, . and _)", tag, string(c))
+		}
+	}
+	if tag == "" {
+		return errors.New("the tag is empty")
+	}
+	return nil
+}
+
+// Names in a layout.
+const (
+	layoutName    = "oci-layout"
+	layoutVersion = "1.0.0"
+	indexName     = "index.json"
+	blobsName     = "blobs/sha256"
+	// workPattern is a folder of an export under way. It is locked.
+	workPattern = ".osbuild-export-"
+)
+
+// writer is one export under way. Everything is written to a folder of its
+// own inside the layout and moved to its place at the end, so that a layout
+// never holds half of an image.
+type writer struct {
+	Layout
+	work string
+	lock *os.File
+	// made are the folders that were made for the layout, outermost first.
+	made []string
+}
+
+// open prepares a layout to be written to.
+func (l Layout) open() (w *writer, err error) {
+	w = &writer{Layout: l}
+	defer func() {
+		if err != nil {
+			w.close()
+			err = fmt.Errorf("to %s: %w", l.Dir, err)
+		}
+	}()
+	for dir := filepath.Clean(l.Dir); ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		w.made = append([]string{dir}, w.made...)
+	}
+	if err := os.MkdirAll(l.Dir, 0o777); err != nil {
+		return nil, err
+	}
+	if err := l.check(); err != nil {
+		return nil, err
+	}
+	l.sweep()
+	if w.work, err = os.MkdirTemp(l.Dir, workPattern); err != nil {
+		return nil, err
+	}
+	if w.lock, err = lock(w.work, unix.LOCK_EX); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// check refuses a folder that holds something else than a layout.
+func (l Layout) check() error {
+	names, err := os.ReadDir(l.Dir)
+	if err != nil {
+		return err
+	}
+	empty := true
+	for _, n := range names {
+		if n.Name() == layoutName {
+			return nil
+		}
+		empty = empty && strings.HasPrefix(n.Name(), workPattern)
+	}
+	if !empty {
+		return errors.New("the folder is not empty, and is no image layout: name another one")
+	}
+	return nil
+}
+
+// sweep removes what exports left behind that were killed.
+func (l Layout) sweep() {
+	old, _ := filepath.Glob(filepath.Join(l.Dir, workPattern+"*")) // the pattern is good
+	for _, dir := range old {
+		if f, err := lock(dir, unix.LOCK_EX|unix.LOCK_NB); err == nil {
+			_ = os.RemoveAll(dir)
+			f.Close()
+		}
+	}
+}
+
+func lock(path string, how int) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := unix.Flock(int(f.Fd()), how)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+		}
+		return f, nil
+	}
+}
+
+// close removes what was written and is not part of the layout.
+func (w *writer) close() {
+	if w.work != "" {
+		_ = os.RemoveAll(w.work)
+	}
+	if w.lock != nil {
+		w.lock.Close()
+	}
+	for i := len(w.made) - 1; i >= 0; i-- {
+		_ = os.Remove(w.made[i]) // only if nothing is in it
+	}
+}
+
+// blob is a file of the layout that is written already, but not in its place.
+type blob struct {
+	descriptor
+	// file is its place now.
+	file string
+	// diffID is the digest of what a layer unpacks to.
+	diffID string
+}
+
+// add takes a document as a blob.
+func (w *writer) add(mediaType string, text []byte) (blob, error) {
+	b := blob{descriptor: descriptor{MediaType: mediaType, Digest: digestOf(text), Size: int64(len(text))}}
+	b.file = filepath.Join(w.work, "document-"+filepath.Base(b.name()))
+	return b, os.WriteFile(b.file, text, 0o666)
+}
+
+// name is the path of the blob in a layout.
+func (b blob) name() string {
+	return filepath.Join(blobsName, strings.TrimPrefix(b.Digest, digestPrefix))
+}
+
+// publish moves blobs to their places and gives the manifest its tag.
+func (w *writer) publish(blobs []blob, manifest descriptor) error {
+	if err := os.MkdirAll(filepath.Join(w.Dir, blobsName), 0o777); err != nil {
+		return err
+	}
+	for _, b := range blobs {
+		// A blob of that digest that is there may be damaged; this one is not.
+		if err := os.Rename(b.file, filepath.Join(w.Dir, b.name())); err != nil {
+			return err
+		}
+	}
+	text, err := encode(layoutFile{layoutVersion})
+	if err != nil {
+		return err
+	}
+	if err := w.replace(layoutName, text); err != nil {
+		return err
+	}
+	l, err := lock(filepath.Join(w.Dir, blobsName), unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	old, err := readIndex(filepath.Join(w.Dir, indexName))
+	if err != nil {
+		return err
+	}
+	if text, err = addToIndex(old, w.Tag, manifest); err != nil {
+		return fmt.Errorf("%s: %w; remove the file, or name another folder", filepath.Join(w.Dir, indexName), err)
+	}
+	return w.replace(indexName, text)
+}
+
+func (w *writer) replace(name string, text []byte) error {
+	file := filepath.Join(w.work, name)
+	if err := os.WriteFile(file, text, 0o666); err != nil {
+		return err
+	}
+	return os.Rename(file, filepath.Join(w.Dir, name))
+}
+
+// maxIndex bounds what is read of an index that somebody else may have made.
+const maxIndex = 16 << 20
+
+// readIndex reads an index, which may be missing.
+func readIndex(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxIndex+1))
+	if err == nil && len(text) > maxIndex {
+		err = fmt.Errorf("%s is longer than %d bytes", path, maxIndex)
+	}
+	return text, err
+}

@@ -1,0 +1,148 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"osbuild/builder/services"
+	"osbuild/closure"
+	"osbuild/closure/oci"
+	"osbuild/closure/segment"
+	"osbuild/cmd/launch"
+	"osbuild/runner/spec"
+)
+
+func imageVerb() verb {
+	return verb{
+		name:    "image",
+		args:    "FILE[:NAME] or ITEM",
+		summary: "build a system and export it as an OCI image",
+		help: `osbuild image system.star -o oci:web            # the tag is "latest"
+osbuild image system.star -o oci:web:1.2
+osbuild image --format gzip --max-layers 20 system.star -o oci:web:small
+podman run $(podman pull -q oci:web:1.2)`,
+		setup: func(fs *pflag.FlagSet) runFunc {
+			var o imageOptions
+			fs.StringVarP(&o.output, "output", "o", "", "where to write: oci:DIR or oci:DIR:TAG, a folder in the form of an OCI image layout")
+			fs.StringVar(&o.format, "format", string(segment.Zstd), "how layers are compressed: zstd, or gzip for older tools")
+			fs.IntVar(&o.maxLayers, "max-layers", 100, fmt.Sprintf("how many layers the image may have, 1 to %d", oci.LayerLimit))
+			return o.run
+		},
+	}
+}
+
+type imageOptions struct {
+	output, format string
+	maxLayers      int
+}
+
+// exported is the result of `image --json`.
+type exported struct {
+	Path     string `json:"path"`
+	Tag      string `json:"tag"`
+	Manifest string `json:"manifest"`
+	Size     int64  `json:"size"`
+	Layers   int    `json:"layers"`
+	System   string `json:"system"`
+}
+
+const ociScheme = "oci:"
+
+func (o *imageOptions) run(ctx context.Context, a *app, args []string) error {
+	if len(args) != 1 || args[0] == "" {
+		return usagef("image: give one FILE or ITEM")
+	}
+	format, err := segment.ParseFormat(o.format)
+	if err != nil {
+		return usagef("image: --format: %v", err)
+	}
+	if o.maxLayers < 1 || o.maxLayers > oci.LayerLimit {
+		return usagef("image: --max-layers takes a number from 1 to %d, which is as many as engines take", oci.LayerLimit)
+	}
+	if o.output == "" {
+		return usagef("image: say where to write the image: -o oci:DIR or -o oci:DIR:TAG")
+	}
+	rest, ok := strings.CutPrefix(o.output, ociScheme)
+	if !ok {
+		return usagef("image: cannot write to %q: oci:DIR and oci:DIR:TAG are what works; skopeo copies such a folder to elsewhere", o.output)
+	}
+	layout, err := oci.ParseLayout(rest)
+	if err != nil {
+		return usagef("image: cannot write to %q: %v", o.output, err)
+	}
+	created, err := sourceDate()
+	if err != nil {
+		return err
+	}
+	item, err := a.containerItem(ctx, args[0], false)
+	if err != nil {
+		return err
+	}
+	s := oci.System{Item: string(item)}
+	s.Users, s.Groups = fixedIDs()
+	if s.Container, err = launch.ReadContainer(filepath.Dir(a.store.Physical(item)), string(item)); err != nil {
+		return err
+	}
+	infos, err := closure.Compute(a.store, item)
+	if err != nil {
+		return err
+	}
+	for _, info := range infos {
+		s.Items = append(s.Items, spec.Item{Logical: string(info.Path), Physical: a.store.Physical(info.Path)})
+	}
+	a.say("exporting %s: %d items, %.1f MiB", item.Base(), len(infos), float64(closure.Size(infos))/(1<<20))
+	r, err := oci.Export(ctx, s, layout, oci.Options{
+		Format: format, MaxLayers: o.maxLayers, Architecture: runtime.GOARCH, Created: created, Jobs: a.jobs,
+		Warn: func(text string) { a.say("warning: %s", text) },
+	})
+	if err != nil {
+		return err
+	}
+	a.say("image %s: %d layers, %.1f MiB", r.Manifest, r.Layers, float64(r.Size)/(1<<20))
+	if a.json {
+		return a.printJSON(exported{layout.Dir, layout.Tag, r.Manifest, r.Size, r.Layers, string(item)})
+	}
+	fmt.Fprintln(a.stdout, layout)
+	return nil
+}
+
+// fixedIDs are the ids that accounts have in every system.
+func fixedIDs() (users, groups map[string]int) {
+	users, groups = map[string]int{}, map[string]int{}
+	for _, u := range services.BaseUsers() {
+		if u.UID != nil {
+			users[u.Name] = *u.UID
+		}
+	}
+	for _, g := range services.BaseGroups() {
+		if g.ID != nil {
+			groups[g.Name] = *g.ID
+		}
+	}
+	return users, groups
+}
+
+// sourceDate is what the image says of its age: the beginning of time, as
+// files of the store do, unless the caller knows better.
+func sourceDate() (time.Time, error) {
+	text := os.Getenv("SOURCE_DATE_EPOCH")
+	if text == "" {
+		return time.Unix(1, 0), nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return time.Time{}, fmt.Errorf("cannot export: SOURCE_DATE_EPOCH is %q, and must be a number of seconds", text)
+	}
+	return time.Unix(n, 0), nil
+}
