@@ -28,6 +28,11 @@ type app struct {
 	offline bool
 	quiet   bool
 	verbose bool
+	// locked forbids to change a lock file.
+	locked bool
+
+	// packages is opened on first use; builders run at the same time.
+	packages *aptHost
 
 	// purpose is the verb and what it acts on: what a lease says it is for.
 	purpose string
@@ -40,7 +45,7 @@ type app struct {
 }
 
 func newApp(stdout, stderr io.Writer) *app {
-	return &app{stdout: stdout, stderr: stderr}
+	return &app{stdout: stdout, stderr: stderr, packages: &aptHost{}}
 }
 
 // globals declares the flags that every verb takes.

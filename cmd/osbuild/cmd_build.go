@@ -31,6 +31,7 @@ osbuild build -e 'plain_file("a", "b")' # an expression`,
 			fs.BoolVar(&o.check, "check", false, "build again what is there already, and compare")
 			fs.BoolVar(&o.keepFailed, "keep-failed", false, "keep the folder of a failed build")
 			fs.StringVar(&o.gcRoot, "gc-root", "", "a link to make to the result, which protects it from `store gc`")
+			fs.BoolVar(&o.locked, "locked", false, "fail where the lock of packages would have to change")
 			fs.StringVarP(&o.expr, "expression", "e", "", "build what an expression stands for; FILE's names are known in it")
 			return o.run
 		},
@@ -38,7 +39,7 @@ osbuild build -e 'plain_file("a", "b")' # an expression`,
 }
 
 type buildOptions struct {
-	container, derivation, dryRun, check, keepFailed bool
+	container, derivation, dryRun, check, keepFailed, locked bool
 
 	gcRoot, expr string
 }
@@ -62,7 +63,7 @@ func (o *buildOptions) run(ctx context.Context, a *app, args []string) error {
 	case o.dryRun:
 		return o.printPlan(ctx, a, e, b.path)
 	}
-	r, err := a.realiser()
+	r, err := a.realiser(ctx)
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (o *buildOptions) run(ctx context.Context, a *app, args []string) error {
 }
 
 // evaluate finds what to build: FILE[:NAME], or an expression.
-func (o *buildOptions) evaluate(ctx context.Context, a *app, args []string) (*evaluation, buildable, error) {
+func (o *buildOptions) evaluate(ctx context.Context, a *app, args []string) (e *evaluation, b buildable, err error) {
 	if len(args) > 1 || len(args) == 0 && o.expr == "" || len(args) == 1 && args[0] == "" {
 		return nil, buildable{}, usagef("build: give one FILE or FILE:NAME, or an expression with -e")
 	}
@@ -102,19 +103,19 @@ func (o *buildOptions) evaluate(ctx context.Context, a *app, args []string) (*ev
 	if len(args) == 1 {
 		file, name = splitTarget(args[0])
 	}
-	e, err := a.evaluate(ctx, file)
-	if err != nil {
-		return nil, buildable{}, err
-	}
-	if o.expr != "" {
-		value, err := e.program.Eval(o.expr)
-		if err != nil {
-			return nil, buildable{}, err
+	a.locked = o.locked
+	err = a.evaluate(ctx, file, func(now *evaluation) error {
+		e = now
+		if o.expr == "" {
+			b, err = e.value(args[0], name, o.container)
+			return err
 		}
-		b, err := e.lower(o.expr, value, o.container)
-		return e, b, err
-	}
-	b, err := e.value(args[0], name, o.container)
+		value, err := e.program.Eval(o.expr)
+		if err == nil {
+			b, err = e.lower(o.expr, value, o.container)
+		}
+		return err
+	})
 	return e, b, err
 }
 
@@ -131,7 +132,7 @@ func (o *buildOptions) printDerivation(a *app, path, key string) error {
 }
 
 func (o *buildOptions) printPlan(ctx context.Context, a *app, e *evaluation, path string) error {
-	r, err := a.realiser()
+	r, err := a.realiser(ctx)
 	if err != nil {
 		return err
 	}
@@ -153,7 +154,7 @@ func (o *buildOptions) printPlan(ctx context.Context, a *app, e *evaluation, pat
 
 // containerScript lowers a system to the script that boots it.
 func (e *evaluation) containerScript(os *system.OperatingSystem) (string, error) {
-	sys, err := e.containerSystem(os)
+	sys, err := e.containerSystem(os, system.ContainerOptions{})
 	if err != nil {
 		return "", err
 	}
@@ -161,8 +162,8 @@ func (e *evaluation) containerScript(os *system.OperatingSystem) (string, error)
 }
 
 // containerSystem lowers a system in its container form.
-func (e *evaluation) containerSystem(os *system.OperatingSystem) (system.System, error) {
-	contained, err := system.Containerize(os, system.ContainerOptions{})
+func (e *evaluation) containerSystem(os *system.OperatingSystem, o system.ContainerOptions) (system.System, error) {
+	contained, err := system.Containerize(os, o)
 	if err != nil {
 		return system.System{}, err
 	}

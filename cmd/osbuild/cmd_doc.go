@@ -41,7 +41,11 @@ func (a *app) doc(ctx context.Context, target string) (string, error) {
 	if !found {
 		return lang.Doc(target)
 	}
-	e, err := a.evaluate(ctx, file+".star")
+	l, err := readLock(file + ".star")
+	if err != nil {
+		return "", err
+	}
+	e, err := a.evaluateWith(ctx, file+".star", l)
 	if err != nil {
 		return "", err
 	}

@@ -5,14 +5,19 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 
+	"osbuild/builder/debian/deb"
+	"osbuild/builder/debian/recipe"
+	"osbuild/builder/derivation"
 	"osbuild/closure"
 	"osbuild/closure/view"
 	"osbuild/cmd/launch"
@@ -32,6 +37,7 @@ osbuild eval --share=$PWD=/data tools.star:format /data/a.txt`,
 		setup: func(fs *pflag.FlagSet) runFunc {
 			var o evalOptions
 			o.mappings.Declare(fs)
+			fs.BoolVar(&o.locked, "locked", false, "fail where the lock of packages would have to change")
 			fs.StringSliceVar(&o.namespaces, "namespaces", namespaces, "what the program does not share with the host")
 			return o.run
 		},
@@ -44,6 +50,7 @@ var namespaces = []string{"cgroup", "ipc", "net", "pid", "uts"}
 type evalOptions struct {
 	mappings   launch.Mappings
 	namespaces []string
+	locked     bool
 }
 
 func (o *evalOptions) run(ctx context.Context, a *app, args []string) error {
@@ -59,6 +66,7 @@ func (o *evalOptions) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
+	a.locked = o.locked
 	program, item, err := a.program(ctx, args[0])
 	if err != nil {
 		return err
@@ -72,6 +80,9 @@ func (o *evalOptions) run(ctx context.Context, a *app, args []string) error {
 		Namespaces: o.namespaces,
 		Argv:       append([]string{program}, args[1:]...),
 		Env:        []string{"HOME=/root", "TMPDIR=/tmp"},
+	}
+	if p.Root, infos, err = a.packageRoot(ctx, item, infos); err != nil {
+		return err
 	}
 	for _, info := range infos {
 		p.Items = append(p.Items, spec.Item{Logical: string(info.Path), Physical: a.store.Physical(info.Path)})
@@ -105,27 +116,32 @@ func (a *app) program(ctx context.Context, target string) (string, store.Path, e
 		}
 		return a.programIn(target, item, inside)
 	}
-	e, err := a.evaluate(ctx, file)
+	var e *evaluation
+	var text, declared string
+	err := a.evaluate(ctx, file, func(now *evaluation) error {
+		e = now
+		value, err := e.program.Value(name)
+		if err != nil {
+			return err
+		}
+		text, _ = value.(string)
+		deps, err := e.graph.Deps(text)
+		if err == nil && (len(deps) != 1 || !strings.HasPrefix(text, deps[0])) {
+			err = fmt.Errorf("cannot run %s: it is not a program, but %s", target, kindOf(value))
+		}
+		if err == nil {
+			declared = deps[0]
+		}
+		return err
+	})
 	if err != nil {
 		return "", "", err
 	}
-	value, err := e.program.Value(name)
+	item, err := a.realise(ctx, e, declared)
 	if err != nil {
 		return "", "", err
 	}
-	text, _ := value.(string)
-	deps, err := e.graph.Deps(text)
-	if err != nil {
-		return "", "", err
-	}
-	if len(deps) != 1 || !strings.HasPrefix(text, deps[0]) {
-		return "", "", fmt.Errorf("cannot run %s: it is not a program, but %s", target, kindOf(value))
-	}
-	item, err := a.realise(ctx, e, deps[0])
-	if err != nil {
-		return "", "", err
-	}
-	return a.programIn(target, item, strings.TrimPrefix(text, deps[0]))
+	return a.programIn(target, item, strings.TrimPrefix(text, declared))
 }
 
 // programIn is the program at sub in an item, by its logical path.
@@ -141,4 +157,40 @@ func (a *app) programIn(target string, item store.Path, sub string) (string, sto
 		}
 	}
 	return string(item) + sub, item, nil
+}
+
+// packageRoot makes what the packages in an item's closure put at /usr, and
+// gives the closure with it; without packages it changes nothing.
+func (a *app) packageRoot(ctx context.Context, item store.Path, infos []store.Info) (*spec.Root, []store.Info, error) {
+	if !slices.ContainsFunc(infos, func(i store.Info) bool { return deb.IsItem(a.store.Physical(i.Path)) }) {
+		return nil, infos, nil
+	}
+	r, err := a.realiser(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	g := derivation.NewGraph(hasher{a})
+	g.AddItem(item)
+	set, err := recipe.Set(g, "package-set", []string{string(item)}, derivation.Position{})
+	if err != nil {
+		return nil, nil, err
+	}
+	root, err := recipe.Root(g, "packages", set, nil, derivation.Position{})
+	if err != nil {
+		return nil, nil, err
+	}
+	paths, err := r.Realise(ctx, g, root)
+	if err != nil {
+		return nil, nil, err
+	}
+	data, err := os.ReadFile(filepath.Join(a.store.Physical(paths[0]), spec.PackagesRoot))
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot read what the packages of %s put at /usr: %w", item.Base(), err)
+	}
+	tree := &spec.Root{}
+	if err := json.Unmarshal(data, tree); err != nil {
+		return nil, nil, fmt.Errorf("cannot read what the packages of %s put at /usr: %w", item.Base(), err)
+	}
+	infos, err = closure.Compute(a.store, item, paths[0])
+	return tree, infos, err
 }

@@ -34,7 +34,9 @@ osbuild run-container --name web --detach --state ~/web system.star`,
 		setup: func(fs *pflag.FlagSet) runFunc {
 			var f launch.Flags
 			f.Declare(fs)
+			locked := fs.Bool("locked", false, "fail where the lock of packages would have to change")
 			return func(ctx context.Context, a *app, args []string) error {
+				a.locked = *locked
 				return runContainer(ctx, a, &f, args)
 			}
 		},
@@ -117,23 +119,26 @@ func (a *app) containerItem(ctx context.Context, target string, network bool) (s
 		}
 		return systemOf(s, path)
 	}
-	e, err := a.evaluate(ctx, file)
-	if err != nil {
-		return "", err
-	}
-	value, err := e.program.Value(name)
-	if err != nil {
-		return "", err
-	}
-	declared, ok := value.(*system.OperatingSystem)
-	if !ok {
-		return "", fmt.Errorf("cannot boot %s: it is not an operating_system", target)
-	}
-	contained, err := system.Containerize(declared, system.ContainerOptions{SharedNetwork: network})
-	if err != nil {
-		return "", err
-	}
-	sys, err := system.Lower(e.env, contained)
+	return a.buildContainer(ctx, target, file, name, network)
+}
+
+// buildContainer builds the container form of a declared system.
+func (a *app) buildContainer(ctx context.Context, target, file, name string, network bool) (store.Path, error) {
+	var e *evaluation
+	var sys system.System
+	err := a.evaluate(ctx, file, func(now *evaluation) error {
+		e = now
+		value, err := e.program.Value(name)
+		if err != nil {
+			return err
+		}
+		declared, ok := value.(*system.OperatingSystem)
+		if !ok {
+			return fmt.Errorf("cannot boot %s: it is not an operating_system", target)
+		}
+		sys, err = e.containerSystem(declared, system.ContainerOptions{SharedNetwork: network})
+		return err
+	})
 	if err != nil {
 		return "", err
 	}

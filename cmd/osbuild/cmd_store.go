@@ -50,8 +50,8 @@ func oneOrMore(verb, what string, args []string) ([]string, error) {
 	return args, nil
 }
 
-// items finds the valid items that args mean.
-func items(s *store.Store, args []string) ([]store.Path, error) {
+// resolveItems finds the valid items that args mean.
+func resolveItems(s *store.Store, args []string) ([]store.Path, error) {
 	paths := make([]store.Path, 0, len(args))
 	for _, arg := range args {
 		p, rest, err := s.Resolve(arg)
@@ -79,7 +79,7 @@ func (a *app) storeItems(verb string, args []string) (*store.Store, []store.Path
 	if err != nil {
 		return nil, nil, err
 	}
-	paths, err := items(s, args)
+	paths, err := resolveItems(s, args)
 	return s, paths, err
 }
 

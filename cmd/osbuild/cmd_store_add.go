@@ -106,7 +106,7 @@ func storeAddText(ctx context.Context, a *app, name string, refs []string) error
 	if err != nil {
 		return err
 	}
-	paths, err := items(s, refs)
+	paths, err := resolveItems(s, refs)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func storeVerify(ctx context.Context, a *app, contents bool, args []string) erro
 	}
 	o := store.VerifyOptions{Contents: contents}
 	if len(args) > 0 {
-		if o.Paths, err = items(s, args); err != nil {
+		if o.Paths, err = resolveItems(s, args); err != nil {
 			return err
 		}
 	}
@@ -137,7 +137,7 @@ func storeWhyAlive(a *app, arg string) error {
 	if err != nil {
 		return err
 	}
-	paths, err := items(s, []string{arg})
+	paths, err := resolveItems(s, []string{arg})
 	if err != nil {
 		return err
 	}

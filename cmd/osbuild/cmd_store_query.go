@@ -202,7 +202,7 @@ func storeDu(a *app, exact bool, args []string) error {
 		infos, err = s.Infos()
 	} else {
 		var paths []store.Path
-		if paths, err = items(s, args); err == nil {
+		if paths, err = resolveItems(s, args); err == nil {
 			infos, err = closure.Compute(s, paths...)
 		}
 	}
@@ -241,7 +241,7 @@ func storeDumpDBVerb() verb {
 			infos, err := s.Infos()
 			if args = words(args); len(args) > 0 && err == nil {
 				var paths []store.Path
-				if paths, err = items(s, args); err == nil {
+				if paths, err = resolveItems(s, args); err == nil {
 					infos, err = closure.Compute(s, paths...)
 				}
 			}

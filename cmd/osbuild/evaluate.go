@@ -12,10 +12,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
 	"osbuild/builder/builtin"
+	"osbuild/builder/debian"
+	"osbuild/builder/debian/items"
+	"osbuild/builder/debian/lock"
 	"osbuild/builder/derivation"
 	"osbuild/builder/golang"
 	"osbuild/builder/lang"
@@ -31,21 +35,45 @@ import (
 // evaluation is one declaration, read: what it means as a graph of
 // derivations.
 type evaluation struct {
-	graph   *derivation.Graph
-	env     *service.Env
-	program *lang.Program
+	graph    *derivation.Graph
+	env      *service.Env
+	program  *lang.Program
+	packages *debian.Source
 }
 
-// evaluate reads a system file. Nothing is built, and where a declaration is
-// wrong nothing has changed: a store that is not there yet is not made.
-func (a *app) evaluate(ctx context.Context, file string) (*evaluation, error) {
+// evaluate reads a system file and hands what it means to use. Nothing is
+// built, and where a declaration is wrong nothing has changed: a store that is
+// not there yet is not made. Where the file names packages that its lock
+// lacks, the lock is extended first, and use sees the second evaluation.
+func (a *app) evaluate(ctx context.Context, file string, use func(*evaluation) error) error {
+	locked, err := readLock(file)
+	if err != nil {
+		return err
+	}
+	for {
+		e, err := a.evaluateWith(ctx, file, locked)
+		if err != nil {
+			return err
+		}
+		if err := use(e); err != nil || !e.packages.Stale() {
+			return err
+		}
+		if locked, err = a.extendLock(ctx, file, e, locked); err != nil {
+			return err
+		}
+	}
+}
+
+// evaluateWith reads a system file once, with the packages of a lock.
+func (a *app) evaluateWith(ctx context.Context, file string, l *lock.Lock) (*evaluation, error) {
 	h := hasher{a}
 	graph := derivation.NewGraph(h)
 	initItem, err := initItem(ctx, graph)
 	if err != nil {
 		return nil, err
 	}
-	env := &service.Env{Graph: graph, Init: initItem, System: derivation.HostSystem()}
+	packages := debian.NewSource(graph, l)
+	env := &service.Env{Graph: graph, Init: initItem, System: derivation.HostSystem(), Packages: packages}
 	program, err := lang.Load(ctx, file, lang.Options{
 		Graph: graph,
 		Env:   env,
@@ -57,7 +85,7 @@ func (a *app) evaluate(ctx context.Context, file string) (*evaluation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &evaluation{graph: graph, env: env, program: program}, nil
+	return &evaluation{graph: graph, env: env, program: program, packages: packages}, nil
 }
 
 // hasher hashes local files with the store's cache of what it hashed before,
@@ -83,17 +111,17 @@ func (h hasher) HashTree(ctx context.Context, src string, f store.Filter) (store
 
 // realiser is what builds parts of an evaluation, with a lease that keeps
 // them alive until the program ends.
-func (a *app) realiser() (*realise.Realiser, error) {
+func (a *app) realiser(ctx context.Context) (*realise.Realiser, error) {
 	s, lease, err := a.openLease()
 	if err != nil {
 		return nil, err
 	}
-	return a.newRealiser(s, lease), nil
+	return a.newRealiser(ctx, s, lease), nil
 }
 
 // realise builds one path or placeholder of an evaluation.
 func (a *app) realise(ctx context.Context, e *evaluation, path string) (store.Path, error) {
-	r, err := a.realiser()
+	r, err := a.realiser(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -104,7 +132,7 @@ func (a *app) realise(ctx context.Context, e *evaluation, path string) (store.Pa
 	return paths[0], nil
 }
 
-func (a *app) newRealiser(s *store.Store, lease *store.Lease) *realise.Realiser {
+func (a *app) newRealiser(ctx context.Context, s *store.Store, lease *store.Lease) *realise.Realiser {
 	jobs := a.jobs
 	if jobs <= 0 {
 		jobs = runtime.NumCPU()
@@ -113,7 +141,7 @@ func (a *app) newRealiser(s *store.Store, lease *store.Lease) *realise.Realiser 
 		Store:    s,
 		Lease:    lease,
 		Executor: runner.Sandbox{Hierarchy: runner.Hierarchy{View: view.Func(s)}},
-		Builtins: builtin.All(),
+		Builtins: slices.Concat(builtin.All(), items.Builtins(func() (items.Archive, error) { h, err := a.host(ctx); return any(h).(items.Archive), err })),
 		Jobs:     jobs,
 		Offline:  a.offline,
 		Observer: progress{a},
