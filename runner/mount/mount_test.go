@@ -68,6 +68,21 @@ func system() Container {
 	}
 }
 
+// packages are trees that stand in the hierarchy alone, below one that is shown
+// in the store too.
+func packages() spec.Root {
+	r := system().Spec.Root
+	r.Usr = []spec.Lower{
+		{Item: item("system").Logical, Sub: "usr"},
+		{Item: item("deb-a").Logical, Sub: "root/usr", FHS: true},
+		{Item: item("deb-b").Logical, Sub: "root/usr", FHS: true},
+	}
+	r.Opt = []spec.Lower{{Item: item("deb-b").Logical, Sub: "root/opt", FHS: true}}
+	return r
+}
+
+func debs() []Item { return []Item{item("deb-a"), item("deb-b")} }
+
 func TestForContainer(t *testing.T) {
 	ro, rw := Flags{ReadOnly: true, NoSuid: true, NoDev: true}, Flags{NoSuid: true, NoDev: true}
 	tests := []struct {
@@ -92,6 +107,17 @@ func TestForContainer(t *testing.T) {
 				{Source: "/run/postgres.sock", Target: "/run/db/postgres.sock", Flags: rw},
 			}
 			c.Secrets = map[string][]byte{"token": []byte("never printed"), "key": nil}
+		}},
+		{"packages", "trees that stand in the hierarchy alone", func(c *Container) {
+			c.Spec.Root, c.Items = packages(), append(c.Items, debs()...)
+		}},
+		{"views", "the same by views", func(c *Container) {
+			c.Spec.Root, c.Items = packages(), append(c.Items, debs()...)
+			c.Views = Views{Usr: "/var/lib/osbuild/views/1/tree", Opt: "/var/lib/osbuild/views/2/tree"}
+		}},
+		{"folders", "trees of two folders of the host", func(c *Container) {
+			c.Spec.Root, c.Items = packages(), append(c.Items, debs()...)
+			c.Items[len(c.Items)-1].Physical = "/srv/other/b"
 		}},
 		{"nested", "containers in the container", func(c *Container) { c.Nested, c.Devices = true, []string{"fuse"} }},
 	}
@@ -138,6 +164,17 @@ func TestForContainerRefuses(t *testing.T) {
 		{"too many lowers", func(c *Container) {
 			c.Spec.Root.Usr = slices.Repeat(c.Spec.Root.Usr, 501)
 		}, "at most 500"},
+		{"too long a list of lowers", func(c *Container) {
+			c.Spec.Root.Usr[0].Sub = strings.Repeat("x", 150)
+			c.Spec.Root.Usr = slices.Repeat(c.Spec.Root.Usr, 400)
+		}, "of mountinfo"},
+		{"a lower that is a file", func(c *Container) {
+			c.Spec.Root.Usr = []spec.Lower{{Item: item("motd").Logical, FHS: true}}
+		}, "not a folder"},
+		{"a share in /opt of packages", func(c *Container) {
+			c.Spec.Root, c.Items = packages(), append(c.Items, debs()...)
+			c.User = []Bind{bind("/a", "/opt")}
+		}, "something is mounted there"},
 		{"an owner by name", func(c *Container) { c.Spec.Root.Dirs[0].User = "alice" }, "must be a number"},
 		{"a secret with a path", func(c *Container) { c.Secrets = map[string][]byte{"../x": nil} }, "one file name"},
 		{"an unknown file system", func(c *Container) { c.Spec.Mounts = []spec.Mount{{Kind: "ext4", Target: "/x"}} }, `unknown kind "ext4"`},
@@ -174,6 +211,30 @@ func TestForBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "build", plan)
+}
+
+// Packages of a program: /usr, /opt, the links of old, and those of /etc that
+// the root does not have itself.
+func TestPackages(t *testing.T) {
+	p := Packages{Root: packages(), Etc: []spec.Link{
+		{Path: "/etc/passwd", Target: item("system").Logical + "/etc/passwd"},
+		{Path: "/etc/ssl", Target: item("system").Logical + "/etc/ssl"},
+	}}
+	items := append(debs(), item("system"))
+	plan, err := ForBuild(Build{
+		Items: items, Anchor: "/mnt", Packages: p,
+		StoreDir: "/var/lib/osbuild/tmp/1/store", WorkDir: "/var/lib/osbuild/tmp/1/build",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "build-packages", plan)
+	p.Views.Usr = "/var/lib/osbuild/views/1/tree"
+	plan, err = ForProgram(Program{Items: items, Anchor: "/mnt", Packages: p, IDMap: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "program-packages", plan)
 }
 
 func TestForProgram(t *testing.T) {
