@@ -31,8 +31,8 @@ type program struct {
 	mode         uint32
 	owner        tree.Owner
 	capabilities []byte
-	// place is where the program really lies; "" in the store, whose paths
-	// are nobody's habit.
+	// place is where the program really lies; "" where it was named by its
+	// place in the store, by which nobody calls it.
 	place string
 	// served says that the file at place has the privileges already, as in an
 	// image.
@@ -148,7 +148,8 @@ func (r *run) program(d spec.Privileged, accounts account.Names) (program, error
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return p, fmt.Errorf("it is not a regular file")
 	}
-	if place := r.realPath(f, d.Program); !strings.HasPrefix(place, spec.StoreDir+"/") {
+	const store = spec.StoreDir + "/"
+	if place := r.realPath(f, d.Program); !strings.HasPrefix(place, store) || !strings.HasPrefix(d.Program, store) {
 		p.place = place
 		p.served = p.isServed(f, st)
 	}
