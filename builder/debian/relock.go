@@ -102,6 +102,12 @@ func (s *Source) Relock(ctx context.Context, h Indexes, arch string, u Update) (
 		return nil, s.place(err)
 	}
 	l.Arch, l.Essential, l.Suite, l.Suites = arch, want.Essential, want.Suite, snapshot.Suites
+	if u.Prune {
+		l.Roots = roots
+		if l.Packages, err = l.Closure(slices.Concat(roots, l.Base())...); err != nil {
+			return nil, fmt.Errorf("cannot lock packages: %w", err)
+		}
+	}
 	return l, nil
 }
 

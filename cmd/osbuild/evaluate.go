@@ -141,7 +141,7 @@ func (a *app) newRealiser(ctx context.Context, s *store.Store, lease *store.Leas
 		Store:    s,
 		Lease:    lease,
 		Executor: runner.Sandbox{Hierarchy: runner.Hierarchy{View: view.Func(s)}},
-		Builtins: slices.Concat(builtin.All(), items.Builtins(func() (items.Archive, error) { h, err := a.host(ctx); return any(h).(items.Archive), err })),
+		Builtins: slices.Concat(builtin.All(), items.Builtins(func() (items.Archive, error) { return a.host(ctx) })),
 		Jobs:     jobs,
 		Offline:  a.offline,
 		Observer: progress{a},

@@ -104,8 +104,7 @@ func (a *app) relock(ctx context.Context, e *evaluation, u debian.Update) (*lock
 	if err != nil {
 		return nil, err
 	}
-	var indexes any = h
-	return e.packages.Relock(ctx, indexes.(debian.Indexes), arch, u)
+	return e.packages.Relock(ctx, h, arch, u)
 }
 
 // saidChanges tells in one line what became of a lock.
