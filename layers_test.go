@@ -49,10 +49,15 @@ var layers = map[string][]string{
 	"builder/lang/value": {"builder/service", "builder/derivation", "store"},
 	"builder/lang":       {"builder/lang/value", "builder/system", "builder/services", "builder/service", "builder/golang", "builder/derivation", "runner/spec", "store"},
 
-	"builder/debian":        {"builder/debian/recipe", "builder/debian/resolve", "builder/debian/apt", "builder/debian/lock", "builder/service", "builder/derivation"},
-	"builder/debian/recipe": {"builder/debian/lock", "builder/derivation", "store"},
-	"builder/debian/deb":    {"builder/debian/control", "runner/spec"},
-	"builder/debian/items":  {"builder/debian/recipe", "builder/debian/deb", "builder/debian/apt", "builder/debian/control", "builder/realise", "builder/derivation", "runner/spec", "store"},
+	"builder/debian/control":     {},
+	"builder/debian/lock":        {"builder/debian/control"},
+	"builder/debian/resolve":     {"builder/debian/control", "builder/debian/lock"},
+	"builder/debian/apt":         {"builder/debian/control", "builder/debian/lock"},
+	"builder/debian/apt/apttest": {},
+	"builder/debian":             {"builder/debian/recipe", "builder/debian/resolve", "builder/debian/apt", "builder/debian/lock", "builder/service", "builder/derivation"},
+	"builder/debian/recipe":      {"builder/debian/lock", "builder/derivation", "store"},
+	"builder/debian/deb":         {"builder/debian/control", "runner/spec"},
+	"builder/debian/items":       {"builder/debian/recipe", "builder/debian/deb", "builder/debian/apt", "builder/debian/control", "builder/realise", "builder/derivation", "runner/spec", "store"},
 }
 
 // TestLayers compares what `go list` says with the table. The commands may

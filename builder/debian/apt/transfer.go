@@ -1,0 +1,207 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package apt
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// place is where a file may be.
+type place struct {
+	mirror mirror
+	name   string
+}
+
+func (p place) String() string { return p.mirror.base.String() + p.name }
+
+// transfer is one file on its way: its size and hash are known.
+type transfer struct {
+	host *Host
+	what string // for the progress
+	want sum
+	to   io.Writer
+
+	hash hash.Hash
+	done int64
+}
+
+// rewinder is a writer that can begin anew, such as an [os.File].
+type rewinder interface {
+	io.Seeker
+	Truncate(size int64) error
+}
+
+// sinkError is the error of the writer: no other mirror will help.
+type sinkError struct{ error }
+
+func (e sinkError) Unwrap() error { return e.error }
+
+// run asks the places in their order until one gave the file. Where a
+// connection breaks, the next one goes on from there.
+func (t *transfer) run(ctx context.Context, places []place) error {
+	t.hash = sha256.New()
+	var errs []error
+	for _, p := range places {
+		err := t.host.retry(ctx, func() error { return t.attempt(ctx, p) })
+		if err == nil && t.hash != nil {
+			if got := hex.EncodeToString(t.hash.Sum(nil)); got != t.want.sha256 {
+				err = fmt.Errorf("%w: its SHA256 is %s, not %s", ErrMismatch, got, t.want.sha256)
+			}
+		}
+		if err == nil {
+			return nil
+		}
+		var sink sinkError
+		if errors.As(err, &sink) {
+			return sink.error
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", p, err))
+		if t.done == t.want.size && !t.rewind() {
+			break
+		}
+	}
+	return joinPlaces(errs)
+}
+
+// rewind begins anew after wrong bytes, if the writer can.
+func (t *transfer) rewind() bool {
+	if t.done == 0 {
+		return true
+	}
+	r, ok := t.to.(rewinder)
+	if !ok || r.Truncate(0) != nil {
+		return false
+	}
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return false
+	}
+	t.done = 0
+	t.hash.Reset()
+	return true
+}
+
+// attempt gets what is still missing from one place.
+func (t *transfer) attempt(ctx context.Context, p place) error {
+	a, err := t.host.ask(ctx, query{mirror: p.mirror, name: p.name, from: t.done})
+	if err != nil {
+		return err
+	}
+	defer a.body.Close()
+	if a.size >= 0 && a.size != t.want.size {
+		return fmt.Errorf("%w: %w: it has %d bytes, not %d", errRefused, ErrMismatch, a.size, t.want.size)
+	}
+	if _, err := io.CopyN(io.Discard, a.body, t.done-a.from); err != nil {
+		return cutOff(err)
+	}
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := a.body.Read(buf)
+		if int64(n) > t.want.size-t.done {
+			return fmt.Errorf("%w: %w: it has more than %d bytes", errRefused, ErrMismatch, t.want.size)
+		}
+		if n > 0 {
+			if _, err := t.to.Write(buf[:n]); err != nil {
+				return sinkError{err}
+			}
+			t.hash.Write(buf[:n])
+			t.done += int64(n)
+			t.host.cfg.Progress(t.what, t.done, t.want.size)
+		}
+		if errors.Is(err, io.EOF) && t.done == t.want.size {
+			return nil
+		}
+		if err != nil {
+			return cutOff(err)
+		}
+	}
+}
+
+// cutOff says what an early end is.
+func cutOff(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: it is cut off", ErrMismatch)
+	}
+	return err
+}
+
+// retry does something again that failed for a reason that may pass.
+func (h *Host) retry(ctx context.Context, f func() error) error {
+	for n := 1; ; n++ {
+		err := f()
+		var sink sinkError
+		if err == nil || n == attempts || errors.Is(err, errNotFound) || errors.Is(err, errRefused) ||
+			errors.Is(err, ErrOffline) || errors.As(err, &sink) || ctx.Err() != nil {
+			return err
+		}
+		if h.pause(ctx, time.Duration(n*n)*300*time.Millisecond) != nil {
+			return err
+		}
+	}
+}
+
+// small gets a file of which only the greatest size is known.
+func (h *Host) small(ctx context.Context, q query, limit int64) (data []byte, a *answer, err error) {
+	err = h.retry(ctx, func() error {
+		if a, err = h.ask(ctx, q); err != nil || a.same {
+			return err
+		}
+		defer a.body.Close()
+		if data, err = io.ReadAll(io.LimitReader(a.body, limit+1)); err != nil {
+			return cutOff(err)
+		}
+		if int64(len(data)) > limit {
+			return fmt.Errorf("%w: it has more than %d bytes", errRefused, limit)
+		}
+		return nil
+	})
+	return data, a, err
+}
+
+// joinPlaces makes one error of those of all places. It is ErrGone, ErrOffline
+// or ErrNetwork only if that is the reason at each.
+func joinPlaces(errs []error) error {
+	var words []string
+	for _, err := range errs {
+		words = append(words, err.Error())
+	}
+	text := strings.Join(slices.Compact(words), "; ")
+	all := func(kinds ...error) bool {
+		for _, err := range errs {
+			if !slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) }) {
+				return false
+			}
+		}
+		return len(errs) > 0
+	}
+	switch {
+	case all(errNotFound):
+		return placesError{text, []error{errNotFound}}
+	case all(errNotFound, ErrOffline):
+		return placesError{text, []error{ErrOffline}}
+	case all(errNotFound, ErrNetwork):
+		return placesError{text, []error{ErrNetwork}}
+	}
+	return placesError{text, errs}
+}
+
+// placesError is the text of all places with the kinds that count.
+type placesError struct {
+	text string
+	errs []error
+}
+
+func (e placesError) Error() string   { return e.text }
+func (e placesError) Unwrap() []error { return e.errs }
