@@ -67,7 +67,7 @@ func collect(ctx context.Context, s *store.Store, o store.GCOptions, freed []sto
 func discard(s *store.Store, place string, o store.GCOptions, freed []store.Path) (moved string, stale bool, err error) {
 	f, err := os.Open(filepath.Join(place, listName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", false, nil // another collection was faster
+		return discardDamaged(s, place, o)
 	}
 	if err != nil {
 		return "", false, err
@@ -97,8 +97,33 @@ func discard(s *store.Store, place string, o store.GCOptions, freed []store.Path
 		return "", true, nil
 	}
 	// The lock goes along, so that who waits for it sees that its name is gone.
-	moved = filepath.Join(s.Root(), "trash", "view-"+rand.Text())
-	return moved, true, os.Rename(place, moved)
+	moved, err = toTrash(s, place)
+	return moved, true, err
+}
+
+// discardDamaged moves what lies in the place of a view and has no list: another
+// collection may be faster, or somebody deleted a part of it.
+func discardDamaged(s *store.Store, place string, o store.GCOptions) (moved string, stale bool, err error) {
+	lock, err := s.TryLock(lockPrefix + filepath.Base(place))
+	if lock == nil || err != nil {
+		return "", false, err
+	}
+	defer func() { _ = lock.Unlock() }()
+	for _, name := range []string{place, filepath.Join(place, listName)} {
+		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) == (name == place) {
+			return "", false, nil // it is gone, or it was made meanwhile
+		}
+	}
+	if o.DryRun {
+		return "", true, nil
+	}
+	moved, err = toTrash(s, place)
+	return moved, true, err
+}
+
+func toTrash(s *store.Store, place string) (string, error) {
+	to := filepath.Join(s.Root(), "trash", "view-"+rand.Text())
+	return to, os.Rename(place, to)
 }
 
 // gone says whether an item of the list is not there any more. What is no list

@@ -38,6 +38,8 @@ const (
 	// those who use the view, exclusive for its removal.
 	treeName = "tree"
 	listName = "lowers"
+	// lockPrefix and a view's name are the lock for making it.
+	lockPrefix = "view-"
 )
 
 // View is a view in use.
@@ -91,7 +93,7 @@ func makeView(ctx context.Context, s *store.Store, lowers []spec.Lower) (*View, 
 		return v, err
 	}
 	// One process makes it, the others wait for that.
-	lock, _, err := s.Lock(ctx, "view-"+key)
+	lock, _, err := s.Lock(ctx, lockPrefix+key)
 	if err != nil {
 		return nil, foreign(s, err)
 	}
@@ -225,5 +227,12 @@ func create(ctx context.Context, s *store.Store, place, list string, trees []tre
 	if err := os.MkdirAll(filepath.Dir(place), 0o755); err != nil {
 		return err
 	}
-	return os.Rename(temp, place)
+	err = os.Rename(temp, place)
+	if errors.Is(err, fs.ErrExist) {
+		// Somebody deleted a part of it, with the list. Nobody uses that.
+		if err = os.Rename(place, filepath.Join(dir, "damaged")); err == nil {
+			err = os.Rename(temp, place)
+		}
+	}
+	return err
 }
