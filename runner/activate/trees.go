@@ -166,7 +166,7 @@ func (r *run) tree(t spec.Tree) []error {
 	if at, err := dir.Lstat("."); err == nil {
 		c.folderOwner(dir, ".", to, at)
 	}
-	if err := c.folder(from, dir); err != nil && !errors.Is(err, errStop) {
+	if err := c.folder(from, dir, false); err != nil && !errors.Is(err, errStop) {
 		c.problem(err)
 	}
 	if c.made {
@@ -192,18 +192,22 @@ func (c *treeCopy) note(err error) error {
 	return nil
 }
 
-// folder copies the content of a folder.
-func (c *treeCopy) folder(from, to *tree.Dir) error {
+// folder copies the content of a folder. One that was made just now is empty.
+func (c *treeCopy) folder(from, to *tree.Dir, fresh bool) error {
 	entries, err := from.Entries()
 	if err != nil {
 		return fmt.Errorf("cannot read the packages' files: %w", err)
 	}
 	for _, e := range entries {
-		at, err := to.Lstat(e.Name())
-		absent := errors.Is(err, fs.ErrNotExist)
-		if err != nil && !absent {
-			c.problem(err)
-			continue
+		var at tree.Info
+		absent := fresh
+		if !fresh {
+			at, err = to.Lstat(e.Name())
+			absent = errors.Is(err, fs.ErrNotExist)
+			if err != nil && !absent {
+				c.problem(err)
+				continue
+			}
 		}
 		if at.Mounted {
 			continue // an engine's or the user's
@@ -258,7 +262,7 @@ func (c *treeCopy) subfolder(base string, from, to *tree.Dir, at tree.Info, abse
 		return fmt.Errorf("cannot copy the packages' files: %w", err)
 	}
 	defer into.Close()
-	return c.folder(below, into)
+	return c.folder(below, into, absent)
 }
 
 // folderOwner gives a folder that stands there, and that nobody has given to
@@ -319,13 +323,17 @@ func (c *treeCopy) file(e fs.DirEntry, from, to *tree.Dir, at tree.Info, absent 
 		}
 		// As with other tools, the owner and mode that the old copy has got stay.
 		plain, own = at.Mode&0o7777, tree.Owner{UID: at.UID, GID: at.GID}
-	} else if source, err := from.Lstat(base); err != nil {
+	}
+	source, err := from.Source(base)
+	if err != nil {
 		return err
-	} else if source.Mode&0o111 != 0 {
+	}
+	defer source.Close()
+	if absent && source.Executable {
 		plain = 0o755
 	}
 	mode, owner := c.owner(target, plain, own)
-	digest, err := to.Copy(base, from, base, mode, owner, !absent, c.buf)
+	digest, err := to.Copy(base, source, mode, owner, !absent, c.buf)
 	if errors.Is(err, unix.EEXIST) {
 		return nil // it came into being just now
 	}

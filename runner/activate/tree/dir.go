@@ -26,6 +26,9 @@ type Dir struct {
 	fd   int
 	name string
 	self unix.Statx_t
+	// memory says that the file system goes with the container, so that a
+	// crash leaves no half of a file in it.
+	memory bool
 }
 
 // Info is what is known of a file in a Dir.
@@ -65,6 +68,8 @@ func (r *Root) newDir(fd int, name string) *Dir {
 	d := &Dir{root: r, f: os.NewFile(uintptr(fd), name), fd: fd, name: name}
 	// Without it no mount is known to be one, as in Mounted.
 	_ = unix.Statx(fd, "", unix.AT_EMPTY_PATH, statMask, &d.self)
+	var st unix.Statfs_t
+	d.memory = unix.Fstatfs(fd, &st) == nil && st.Type == unix.TMPFS_MAGIC
 	return d
 }
 
@@ -128,30 +133,45 @@ func (d *Dir) Symlink(base, target string, replace bool) error {
 	})
 }
 
-// Copy makes base a copy of a regular file of another folder, whole or not at
-// all, and returns the SHA-256 of the content. An owner that cannot be set is
-// ErrOwner, the file is there all the same. It does not wait for the disk. buf
-// is for its use.
-func (d *Dir) Copy(base string, from *Dir, fromBase string, mode uint32, o Owner, replace bool, buf []byte) (digest string, err error) {
-	src, err := from.openFile(fromBase)
+// Source is a regular file that is open to be copied.
+type Source struct {
+	fd   int
+	name string
+	// Executable says that somebody may execute it.
+	Executable bool
+}
+
+// Source opens a regular file.
+func (d *Dir) Source(base string) (Source, error) {
+	fd, err := unix.Openat(d.fd, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	s := Source{fd: fd, name: d.Path(base)}
 	if err != nil {
-		return "", err
+		return s, fmt.Errorf("cannot read %s: %w", s.name, err)
 	}
-	defer unix.Close(src)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		unix.Close(fd)
+		return s, fmt.Errorf("cannot read %s: it is not a regular file", s.name)
+	}
+	s.Executable = st.Mode&0o111 != 0
+	return s, nil
+}
+
+// Close closes the file.
+func (s Source) Close() { unix.Close(s.fd) }
+
+// Copy makes base a copy of a file, whole or not at all, and returns the
+// SHA-256 of the content. An owner that cannot be set is ErrOwner, the file is
+// there all the same. It does not wait for the disk. buf is for its use.
+func (d *Dir) Copy(base string, from Source, mode uint32, o Owner, replace bool, buf []byte) (digest string, err error) {
 	var ownerErr error
-	dst := -1
-	defer func() {
-		if dst >= 0 {
-			unix.Close(dst)
-		}
-	}()
 	err = d.appear(base, replace, func(temp string) error {
-		dst, err = unix.Openat(d.fd, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		dst, err := unix.Openat(d.fd, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 		if err != nil {
 			return err
 		}
-		digest, err = transfer(src, dst, buf)
-		if err == nil {
+		defer unix.Close(dst)
+		if digest, err = transfer(from.fd, dst, buf); err == nil {
 			err = d.root.give(dst, d.Path(base), mode, o)
 		}
 		if errors.Is(err, ErrOwner) {
@@ -167,42 +187,40 @@ func (d *Dir) Copy(base string, from *Dir, fromBase string, mode uint32, o Owner
 
 // Digest is the SHA-256 of a regular file's content.
 func (d *Dir) Digest(base string, buf []byte) (string, error) {
-	fd, err := d.openFile(base)
+	f, err := d.Source(base)
 	if err != nil {
 		return "", err
 	}
-	defer unix.Close(fd)
-	digest, err := transfer(fd, -1, buf)
+	defer f.Close()
+	digest, err := transfer(f.fd, -1, buf)
 	if err != nil {
-		return "", fmt.Errorf("cannot read %s: %w", d.Path(base), err)
+		return "", fmt.Errorf("cannot read %s: %w", f.name, err)
 	}
 	return digest, nil
 }
 
-// openFile opens a regular file for reading.
-func (d *Dir) openFile(base string) (int, error) {
-	fd, err := unix.Openat(d.fd, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, fmt.Errorf("cannot read %s: %w", d.Path(base), err)
-	}
-	return fd, nil
-}
-
-// appear makes something under another name first.
-func (d *Dir) appear(base string, replace bool, make func(temp string) error) error {
-	temp, err := temporary(d.fd, base, make)
-	if err == nil {
-		if replace {
-			err = unix.Renameat(d.fd, temp, d.fd, base)
-		} else {
-			err = unix.Renameat2(d.fd, temp, d.fd, base, unix.RENAME_NOREPLACE)
+// appear makes something, under another name first where it could be seen half
+// done after a crash.
+func (d *Dir) appear(base string, replace bool, make func(name string) error) error {
+	var err error
+	name := base
+	if d.memory && !replace {
+		err = make(name)
+		if errors.Is(err, unix.EEXIST) {
+			name = "" // somebody's
 		}
+	} else if name, err = temporary(d.fd, base, make); err == nil {
+		flags := uint(unix.RENAME_NOREPLACE)
+		if replace {
+			flags = 0
+		}
+		err = unix.Renameat2(d.fd, name, d.fd, base, flags)
 	}
 	if err == nil {
 		return nil
 	}
-	if temp != "" {
-		_ = unix.Unlinkat(d.fd, temp, 0)
+	if name != "" {
+		_ = unix.Unlinkat(d.fd, name, 0)
 	}
 	return fmt.Errorf("cannot make %s: %w", d.Path(base), err)
 }
@@ -218,9 +236,6 @@ func transfer(from, to int, buf []byte) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if n == 0 {
-			return hex.EncodeToString(hash.Sum(nil)), nil
-		}
 		hash.Write(buf[:n])
 		for rest := buf[:n]; to >= 0 && len(rest) > 0; {
 			m, err := unix.Write(to, rest)
@@ -229,14 +244,17 @@ func transfer(from, to int, buf []byte) (string, error) {
 			}
 			rest = rest[max(m, 0):]
 		}
+		// A regular file gives less than was asked for at its end only.
+		if n < len(buf) {
+			return hex.EncodeToString(hash.Sum(nil)), nil
+		}
 	}
 }
 
 // Flush waits until what was written to the folder's file system is on disk;
 // a file system in memory has none.
 func (d *Dir) Flush() error {
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(d.fd, &st); err == nil && st.Type == unix.TMPFS_MAGIC {
+	if d.memory {
 		return nil
 	}
 	if err := unix.Syncfs(d.fd); err != nil {
