@@ -67,16 +67,16 @@ var ErrNoItem = errors.New("not a deb item")
 // ReadMeta reads what the deb item at dir says of itself. It follows no link:
 // another item may be one, to anywhere.
 func ReadMeta(dir string) (*Meta, error) {
-	info, err := os.Lstat(dir)
-	if err != nil {
+	noItem := fmt.Errorf("cannot read package %s: %w", dir, ErrNoItem)
+	if info, err := os.Lstat(dir); err != nil {
 		return nil, fmt.Errorf("cannot read package: %w", err)
+	} else if !info.IsDir() {
+		return nil, noItem
 	}
 	file := filepath.Join(dir, MetaFile)
-	if info.IsDir() {
-		info, err = os.Lstat(file)
-	}
+	info, err := os.Lstat(file)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("cannot read package %s: %w", dir, ErrNoItem)
+		return nil, noItem
 	}
 	var data []byte
 	if err == nil {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -77,7 +78,7 @@ func (b *debBuiltin) fetch(ctx context.Context, r realise.Request, f apt.File, l
 	name, version := r.Drv.Env["package"], r.Drv.Env["version"]
 	archive, err := b.open()
 	if err != nil {
-		return fmt.Errorf("cannot fetch %s %s: %w", name, version, err)
+		return fmt.Errorf("cannot get the package %s %s: %w", name, version, err)
 	}
 	w := &verifier{file: local, sum: sha256.New(), size: f.Size, progress: r.Progress}
 	err = archive.Fetch(ctx, f, w)
@@ -88,7 +89,7 @@ func (b *debBuiltin) fetch(ctx context.Context, r realise.Request, f apt.File, l
 	case errors.Is(err, apt.ErrGone):
 		return gone(ctx, archive, name, version)
 	default:
-		return fmt.Errorf("cannot fetch %s %s: %w", name, version, err)
+		return fmt.Errorf("cannot get the package %s %s: %w", name, version, err)
 	}
 	if w.got != f.Size {
 		return fmt.Errorf("cannot fetch %s %s: it has %d bytes, and the lock says %d", name, version, w.got, f.Size)
@@ -102,13 +103,17 @@ func (b *debBuiltin) fetch(ctx context.Context, r realise.Request, f apt.File, l
 // gone is the error for a version that the archive dropped.
 func gone(ctx context.Context, archive Archive, name, version string) error {
 	now, suite, err := archive.Newer(ctx, name)
-	if err != nil || now == version {
-		return fmt.Errorf("cannot fetch %s %s: no mirror has it any more: run `osbuild lock --update %s FILE`, which reads the indexes anew", name, version, name)
+	switch {
+	case err == nil && now == "":
+		return fmt.Errorf("cannot fetch %s %s: no mirror has it any more, nor any other version: take another package, or add an apt source that has it", name, version)
+	case err != nil || now == version:
+		return fmt.Errorf("cannot fetch %s %s: no mirror has it any more: run `osbuild lock --update %s FILE`", name, version, name)
 	}
 	return fmt.Errorf("cannot fetch %s %s: no mirror has it any more; %s has %s: run `osbuild lock --update %s FILE`", name, version, suite, now, name)
 }
 
-// verifier writes a download to a file and hashes it.
+// verifier writes a download to a file and hashes it. A download that begins
+// anew, at another mirror, begins the file anew.
 type verifier struct {
 	file      *os.File
 	sum       hash.Hash
@@ -127,6 +132,17 @@ func (v *verifier) Write(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Truncate and Seek are how a download begins anew; they know no other place
+// than the beginning.
+func (v *verifier) Truncate(int64) error {
+	v.sum.Reset()
+	v.got = 0
+	_, err := v.file.Seek(0, io.SeekStart)
+	return errors.Join(err, v.file.Truncate(0))
+}
+
+func (v *verifier) Seek(int64, int) (int64, error) { return 0, nil }
 
 // agree makes sure that the package is the one that was asked for.
 func agree(m *deb.Meta, env map[string]string) error {
