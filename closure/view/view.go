@@ -83,7 +83,7 @@ func Func(s *store.Store) func(context.Context, []spec.Lower) (string, func(), e
 }
 
 func makeView(ctx context.Context, s *store.Store, lowers []spec.Lower) (*View, error) {
-	list, trees, err := listOf(s, lowers)
+	list, err := listOf(lowers)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func makeView(ctx context.Context, s *store.Store, lowers []spec.Lower) (*View, 
 		if v != nil || err != nil {
 			return v, err
 		}
-		if err := create(ctx, s, place, list, trees); err != nil {
+		if err := create(ctx, s, place, list, lowers); err != nil {
 			return nil, err
 		}
 		// A collection that finds it unlocked may be faster.
@@ -118,32 +118,39 @@ func foreign(s *store.Store, err error) error {
 	return err
 }
 
-// listOf is the text of the list and the physical folders of the trees.
-func listOf(s *store.Store, lowers []spec.Lower) (string, []tree, error) {
+// listOf is the text of the list.
+func listOf(lowers []spec.Lower) (string, error) {
 	var b strings.Builder
-	trees := make([]tree, len(lowers))
-	for i, lower := range lowers {
+	for _, lower := range lowers {
 		p, err := store.ParsePath(lower.Item)
 		if err != nil {
-			return "", nil, err
+			return "", err
 		}
 		if lower.Sub != "" && !fs.ValidPath(lower.Sub) || strings.ContainsRune(lower.Sub, '\n') {
-			return "", nil, fmt.Errorf("%s/%s leaves the item", lower.Item, lower.Sub)
+			return "", fmt.Errorf("%s/%s leaves the item", lower.Item, lower.Sub)
 		}
-		dir := s.Physical(p)
-		// No link may lead out of the item.
+		b.WriteString(p.Base() + "/" + lower.Sub + "\n")
+	}
+	return b.String(), nil
+}
+
+// treesOf are the physical folders of lowers that [listOf] has checked. No link
+// leads out of their items.
+func treesOf(s *store.Store, lowers []spec.Lower) ([]tree, error) {
+	trees := make([]tree, len(lowers))
+	for i, lower := range lowers {
+		dir := s.Physical(store.Path(lower.Item))
 		for _, name := range strings.Split(lower.Sub, "/") {
 			dir = filepath.Join(dir, name)
 			if st, err := os.Lstat(dir); err != nil {
-				return "", nil, err
+				return nil, err
 			} else if !st.IsDir() {
-				return "", nil, fmt.Errorf("%s/%s is not a folder", lower.Item, lower.Sub)
+				return nil, fmt.Errorf("%s/%s is not a folder", lower.Item, lower.Sub)
 			}
 		}
 		trees[i] = tree{name: strings.TrimSuffix(lower.Item+"/"+lower.Sub, "/"), dir: dir}
-		b.WriteString(p.Base() + "/" + lower.Sub + "\n")
 	}
-	return b.String(), trees, nil
+	return trees, nil
 }
 
 // keyOf names a view. Items are named after their content, so the list says all.
@@ -199,7 +206,11 @@ func same(f *os.File, path string) bool {
 
 // create makes a view in a temporary folder and moves it to its place. A
 // process that dies leaves a temporary folder, which goes with its lease.
-func create(ctx context.Context, s *store.Store, place, list string, trees []tree) error {
+func create(ctx context.Context, s *store.Store, place, list string, lowers []spec.Lower) error {
+	trees, err := treesOf(s, lowers)
+	if err != nil {
+		return err
+	}
 	lease, err := s.NewLease("make a view")
 	if err != nil {
 		return foreign(s, err)
