@@ -18,6 +18,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"osbuild/builder/debian/apt/apttest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden parts of test scripts")
@@ -36,6 +38,7 @@ func TestMain(m *testing.M) {
 // folder of its own.
 func TestScripts(t *testing.T) {
 	initProgram := buildInit(t)
+	known := &archives{t: t, repos: map[string]*apttest.Repo{}}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
@@ -51,6 +54,7 @@ func TestScripts(t *testing.T) {
 		},
 		Condition: scriptCondition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"archive":   known.command,
 			"exits":     exits,
 			"plain":     plainText,
 			"snapshot":  snapshot,

@@ -116,6 +116,9 @@ func (a *app) saidChanges(file string, old, l *lock.Lock) {
 	for _, p := range l.Packages {
 		size += p.Size
 	}
-	a.say("%s: %d packages (%d changed), %.1f MiB to fetch in all",
-		debian.LockFile(file), len(l.Packages), len(lock.Diff(old, l)), float64(size)/(1<<20))
+	count := "1 package"
+	if n := len(l.Packages); n != 1 {
+		count = fmt.Sprintf("%d packages", n)
+	}
+	a.say("%s: %s, %s, %d of them new or changed", debian.LockFile(file), count, showSize(size), len(lock.Diff(old, l)))
 }
