@@ -17,31 +17,31 @@ import (
 // solver starts another one that knows of it.
 type attempt struct {
 	*solver
-	chosen   map[string]*node
-	order    []*node // as they were chosen
-	provided map[string][]provision
-	excluded map[string][]excluder
-	open     []*node // chosen, dependencies not looked at
-	deferred []need
+	chosen    map[string]*node
+	order     []*node // as they were chosen
+	decisions map[decision]bool
+	provided  map[string][]provision
+	excluded  map[string][]excluder
+	open      []*node // chosen, dependencies not looked at
+	deferred  []need
 }
 
 // node is a chosen package.
 type node struct {
 	*candidate
 	parent *node // whose need it was chosen for; nil for roots
-	// choice is the need it was chosen for where others could have been.
-	choice *need
+	// decision is what made it so where others could have been chosen.
+	decision *decision
 	// picked has the package that was chosen for a dependency, by its index.
 	picked map[int]*node
 }
 
-// need is a dependency of a chosen package.
+// need is a dependency of a chosen package, or a root, which is of none.
 type need struct {
+	control.Dependency
 	of    *node
 	index int // in of.depends
 }
-
-func (n need) dependency() control.Dependency { return n.of.depends[n.index] }
 
 // provision is a name that a chosen package provides.
 type provision struct {
@@ -57,18 +57,14 @@ type excluder struct {
 
 func (s *solver) attempt() (*attempt, *failure) {
 	a := &attempt{
-		solver: s, chosen: map[string]*node{},
+		solver: s, chosen: map[string]*node{}, decisions: map[decision]bool{},
 		provided: map[string][]provision{}, excluded: map[string][]excluder{},
 	}
 	for _, name := range s.roots {
-		c, err := s.candidate(name)
-		if err != nil {
-			return a, &failure{err: err}
-		}
-		if c == nil {
+		if s.pins[name] == nil && s.ix.newest(name) == nil {
 			return a, &failure{err: s.ix.unknown(name)}
 		}
-		if _, f := a.choose(c, nil, nil); f != nil {
+		if f := a.decide(need{Dependency: control.Dependency{{Name: name}}}); f != nil {
 			return a, f
 		}
 	}
@@ -81,7 +77,7 @@ func (s *solver) attempt() (*attempt, *failure) {
 		}
 		n := a.deferred[0]
 		a.deferred = a.deferred[1:]
-		if a.satisfied(n.dependency()) == nil {
+		if a.satisfied(n.Dependency) == nil {
 			if f := a.decide(n); f != nil {
 				return a, f
 			}
@@ -96,7 +92,7 @@ func (a *attempt) expand() *failure {
 		of := a.open[0]
 		a.open = a.open[1:]
 		for i, dep := range of.depends {
-			n := need{of, i}
+			n := need{dep, of, i}
 			if a.satisfied(dep) != nil {
 				continue
 			}
@@ -139,56 +135,92 @@ func (a *attempt) satisfied(dep control.Dependency) *node {
 
 // decide chooses a package for a need.
 func (a *attempt) decide(n need) *failure {
-	options, err := a.options(n.dependency())
+	options, err := a.options(n.Dependency, n.of == nil)
 	if err != nil {
-		return &failure{err: err, culprits: []*node{n.of}}
-	}
-	var choice *need
-	if len(options) > 1 {
-		choice = &n
+		return &failure{err: err, because: because(n.of)}
 	}
 	var first *failure
+	why := because(n.of)
 	for _, c := range options {
-		if a.banned[ban{n.dependency().String(), c.String()}] {
-			continue
-		}
-		chosen, f := a.choose(c, n.of, choice)
-		if f == nil {
-			if n.of.picked == nil {
-				n.of.picked = map[int]*node{}
+		var d *decision
+		if len(options) > 1 {
+			d = &decision{n.String(), c.String()}
+			if others := a.refused(*d); others != nil {
+				why.add(others)
+				continue
 			}
-			n.of.picked[n.index] = chosen
+		}
+		chosen, f := a.choose(c, n.of, d)
+		if f == nil {
+			if n.of != nil {
+				n.of.pick(n.index, chosen)
+			}
 			return nil
 		}
+		why.add(because(f.other))
 		if first == nil {
 			first = f
 		}
 	}
-	if first != nil {
-		return first
+	if first == nil {
+		first = a.unsatisfied(n)
 	}
-	return a.unsatisfied(n)
+	first.because = why
+	return first
+}
+
+func (n *node) pick(dependency int, chosen *node) {
+	if n.picked == nil {
+		n.picked = map[int]*node{}
+	}
+	n.picked[dependency] = chosen
 }
 
 // options are the candidates for a dependency: for each alternative the real
-// package, then those that provide it.
-func (a *attempt) options(dep control.Dependency) ([]*candidate, error) {
+// package, then those that provide it. Only a lock that is extended may take
+// older versions, after all others: those that go with what is locked. A new
+// lock shall not have what its archives replaced. A root is a package of that
+// very name.
+func (a *attempt) options(dep control.Dependency, root bool) ([]*candidate, error) {
 	var options []*candidate
+	add := func(c *candidate) {
+		if !slices.Contains(options, c) {
+			options = append(options, c)
+		}
+	}
 	for _, r := range dep {
 		c, err := a.candidate(r.Name)
 		if err != nil {
 			return nil, err
 		}
-		if c != nil && c.is(r, a.ix.arch) && !slices.Contains(options, c) {
-			options = append(options, c)
+		if c != nil && c.is(r, a.ix.arch) {
+			add(c)
+		}
+		if root {
+			continue
 		}
 		providers, err := a.providers(r)
 		if err != nil {
 			return nil, err
 		}
 		for _, c := range providers {
-			if !slices.Contains(options, c) {
-				options = append(options, c)
+			add(c)
+		}
+	}
+	if !a.extends {
+		return options, nil
+	}
+	for _, r := range dep {
+		if a.locked[r.Name] || a.ix.newest(r.Name) == nil {
+			continue
+		}
+		for _, p := range a.ix.names[r.Name][1:] {
+			c, err := a.read(p)
+			if err != nil {
+				return nil, err
+			}
+			if c.is(r, a.ix.arch) {
+				add(c)
 			}
 		}
 	}
@@ -197,16 +229,19 @@ func (a *attempt) options(dep control.Dependency) ([]*candidate, error) {
 
 // choose takes a candidate, unless it and one that is chosen exclude each
 // other.
-func (a *attempt) choose(c *candidate, parent *node, choice *need) (*node, *failure) {
-	if n := a.chosen[c.name]; n != nil {
-		if n.candidate == c {
-			return n, nil
+func (a *attempt) choose(c *candidate, parent *node, d *decision) (*node, *failure) {
+	n := &node{candidate: c, parent: parent, decision: d}
+	if same := a.chosen[c.name]; same != nil {
+		if same.candidate == c {
+			return same, nil
 		}
-		return nil, &failure{err: a.twice(n, c, parent), culprits: []*node{parent, n}}
+		return nil, conflictOf(n, same, "a system has one version of a package")
 	}
-	n := &node{candidate: c, parent: parent, choice: choice}
 	if f := a.conflict(n); f != nil {
 		return nil, f
+	}
+	if d != nil {
+		a.decisions[*d] = true
 	}
 	a.chosen[c.name] = n
 	a.order = append(a.order, n)
@@ -231,17 +266,17 @@ func (a *attempt) conflict(n *node) *failure {
 			continue
 		}
 		if other := a.chosen[e.Name]; other != nil && other.name != n.name && other.version.Satisfies(e.Op, e.Version) {
-			return conflictOf(n, other, n, e)
+			return conflictOf(n, other, e.why(n, other))
 		}
 		for _, p := range a.provided[e.Name] {
 			if p.by.name != n.name && provided(p.version, e.Relation, a.ix.arch) {
-				return conflictOf(n, p.by, n, e)
+				return conflictOf(n, p.by, e.why(n, p.by))
 			}
 		}
 	}
 	for _, x := range a.excluded[n.name] {
 		if n.version.Satisfies(x.Op, x.Version) {
-			return conflictOf(n, x.by, x.by, x.exclusion)
+			return conflictOf(n, x.by, x.why(x.by, n))
 		}
 	}
 	for _, p := range n.provides {
@@ -250,7 +285,7 @@ func (a *attempt) conflict(n *node) *failure {
 		}
 		for _, x := range a.excluded[p.Name] {
 			if provided(p.Version, x.Relation, a.ix.arch) {
-				return conflictOf(n, x.by, x.by, x.exclusion)
+				return conflictOf(n, x.by, x.why(x.by, n))
 			}
 		}
 	}

@@ -114,3 +114,13 @@ func provided(version control.Version, r control.Relation, arch string) bool {
 	}
 	return r.Op == "" || version != "" && version.Satisfies(r.Op, r.Version)
 }
+
+// providesAs is the version as which the candidate provides a name.
+func (c *candidate) providesAs(name string) control.Version {
+	for _, r := range c.provides {
+		if r.Name == name {
+			return r.Version
+		}
+	}
+	return ""
+}

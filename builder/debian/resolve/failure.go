@@ -14,9 +14,10 @@ import (
 // failure ends an attempt.
 type failure struct {
 	err error
-	// culprits are the chosen packages without which it would not have come
-	// so, that which is easier to leave out first.
-	culprits []*node
+	// because are the decisions that cannot be together.
+	because reasons
+	// other is the chosen package that a conflict is with.
+	other *node
 	// pins are locked packages that stand in the way.
 	pins []string
 }
@@ -31,22 +32,13 @@ func (n *node) path() []string {
 	return names
 }
 
-// conflictOf is the failure of adding n, which excludes or is excluded by
-// other; by says so with e.
-func conflictOf(n, other, by *node, e exclusion) *failure {
-	against := other
-	if by == other {
-		against = n
-	}
-	why := fmt.Sprintf("%s %s %s", by.name, e.word, e.Relation)
-	if against.name != e.Name {
-		why += ", which " + against.name + " provides"
-	}
+// conflictOf is the failure of adding n to other.
+func conflictOf(n, other *node, why string) *failure {
 	f := &failure{
-		err:      &ConflictError{A: n.String(), B: other.String(), Why: why, PathA: n.path(), PathB: other.path()},
-		culprits: []*node{n, other},
+		err:   &ConflictError{A: n.String(), B: other.String(), Why: why, PathA: n.path(), PathB: other.path()},
+		other: other,
 	}
-	for _, m := range f.culprits {
+	for _, m := range []*node{n, other} {
 		if m.pin != nil {
 			f.pins = append(f.pins, m.name)
 		}
@@ -54,25 +46,30 @@ func conflictOf(n, other, by *node, e exclusion) *failure {
 	return f
 }
 
-// twice is the error of needing another version of what is chosen.
-func (a *attempt) twice(n *node, c *candidate, parent *node) error {
-	return &ConflictError{
-		A: c.String(), B: n.String(), Why: "a system has one version of a package",
-		PathA: append(parent.path(), c.name), PathB: n.path(),
+// why says that by excludes against.
+func (e exclusion) why(by, against *node) string {
+	why := fmt.Sprintf("%s %s %s", by.name, e.word, e.Relation)
+	if against.name != e.Name {
+		why += ", which " + against.name + " provides"
 	}
+	return why
 }
 
 // unsatisfied is the failure of a need that nothing satisfies.
 func (a *attempt) unsatisfied(n need) *failure {
-	f := &failure{culprits: []*node{n.of}}
-	dep := n.dependency()
+	f := &failure{}
+	dep := n.Dependency
 	var reasons []string
 	for _, r := range dep {
-		reason, pin := a.reason(r, dep)
+		reason, pin := a.reason(r)
 		reasons = append(reasons, reason)
 		if pin != "" {
 			f.pins = append(f.pins, pin)
 		}
+	}
+	if n.of == nil {
+		f.err = fmt.Errorf("cannot choose %s: %s", n, strings.Join(reasons, "; "))
+		return f
 	}
 	if n.of.pin != nil {
 		f.pins = append(f.pins, n.of.name)
@@ -86,7 +83,7 @@ func (a *attempt) unsatisfied(n need) *failure {
 
 // reason says why nothing satisfies one relation; pin is the locked package
 // that does not.
-func (a *attempt) reason(r control.Relation, dep control.Dependency) (why, pin string) {
+func (a *attempt) reason(r control.Relation) (why, pin string) {
 	if foreign(r.Arch, a.ix.arch) {
 		return fmt.Sprintf("only packages of %s are taken", a.ix.arch), ""
 	}
@@ -106,7 +103,7 @@ func (a *attempt) reason(r control.Relation, dep control.Dependency) (why, pin s
 			}
 			names = append(names, p.name)
 		}
-		if a.banned[ban{dep.String(), providers[0].String()}] {
+		if provided(providers[0].providesAs(r.Name), r, a.ix.arch) {
 			return fmt.Sprintf("what provides %s (%s) cannot be together with the rest", r.Name, strings.Join(names, ", ")), pin
 		}
 		return fmt.Sprintf("%s provides %s, but not this version", strings.Join(names, ", "), r.Name), pin

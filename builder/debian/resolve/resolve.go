@@ -75,11 +75,12 @@ type solver struct {
 	pins   map[string]*lock.Package
 	update bool // pins may be freed
 
-	banned map[ban]bool   // choices that led to failures
-	older  map[string]int // name → how many of its versions are passed over
-	freed  bool           // a pin was freed: errors before it mean nothing now
-	made   map[*control.Package]*candidate
-	pinned map[string]*candidate
+	extends  bool                   // there is a lock to extend
+	locked   map[string]bool        // names of that lock, free to move or not
+	mistakes map[decision][]reasons // sets of decisions, by each of them
+	freed    bool                   // a pin was freed: errors before it mean nothing now
+	made     map[*control.Package]*candidate
+	pinned   map[string]*candidate
 	// provides has what pinned packages provide, by name, in order of name.
 	provides map[string][]pinnedProvider
 }
@@ -89,13 +90,10 @@ type pinnedProvider struct {
 	version control.Version
 }
 
-// ban says that a dependency is not satisfied by a package again.
-type ban struct{ dependency, candidate string }
-
 func newSolver(ix *Index, r Request) (*solver, error) {
 	s := &solver{
 		ix: ix, pins: map[string]*lock.Package{}, update: len(r.Update) > 0,
-		banned: map[ban]bool{}, older: map[string]int{},
+		extends: r.Pinned != nil, locked: map[string]bool{}, mistakes: map[decision][]reasons{},
 		made: map[*control.Package]*candidate{}, pinned: map[string]*candidate{},
 		provides: map[string][]pinnedProvider{},
 	}
@@ -110,6 +108,7 @@ func newSolver(ix *Index, r Request) (*solver, error) {
 		for i := range r.Pinned.Packages {
 			p := &r.Pinned.Packages[i]
 			s.pins[p.Name] = p
+			s.locked[p.Name] = true
 		}
 	}
 	slices.Sort(s.named)
@@ -172,14 +171,13 @@ func (s *solver) readPins() error {
 }
 
 // candidate is what can be chosen for a name: the locked package, or the
-// highest version of the index that is not passed over; nil for neither.
+// highest version of the index; nil for neither.
 func (s *solver) candidate(name string) (*candidate, error) {
 	if s.pins[name] != nil {
 		return s.pinned[name], nil
 	}
-	versions := s.ix.names[name]
-	if skip := s.older[name]; skip < len(versions) {
-		return s.read(versions[skip])
+	if p := s.ix.newest(name); p != nil {
+		return s.read(p)
 	}
 	return nil, nil
 }
@@ -205,7 +203,7 @@ func (s *solver) providers(r control.Relation) ([]*candidate, error) {
 		}
 	}
 	for _, p := range s.ix.providers[r.Name] {
-		if s.pins[p.pkg.Name] != nil || s.older[p.pkg.Name] > 0 || p.pkg.Name == r.Name || !provided(p.version, r, s.ix.arch) {
+		if s.pins[p.pkg.Name] != nil || p.pkg.Name == r.Name || !provided(p.version, r, s.ix.arch) {
 			continue
 		}
 		c, err := s.read(p.pkg)
@@ -215,54 +213,4 @@ func (s *solver) providers(r control.Relation) ([]*candidate, error) {
 		found = append(found, c)
 	}
 	return found, nil
-}
-
-// learn changes what the next attempt may choose so that a failure does not
-// come again, and says whether there was anything to change. The nearest
-// choice goes first. Only a lock that is extended makes it look at older
-// versions: those that go with what is locked. A lock that is new shall not
-// have what an archive replaced.
-func (s *solver) learn(f *failure) bool {
-	if s.update {
-		for _, name := range f.pins {
-			if s.free(name) {
-				return true
-			}
-		}
-	}
-	for _, n := range f.culprits {
-		for ; n != nil; n = n.parent {
-			if n.choice == nil {
-				continue
-			}
-			b := ban{n.choice.dependency().String(), n.candidate.String()}
-			if !s.banned[b] {
-				s.banned[b] = true
-				return true
-			}
-		}
-	}
-	if len(s.pins) == 0 {
-		return false
-	}
-	for _, n := range f.culprits {
-		for ; n != nil; n = n.parent {
-			if n.pin == nil && s.older[n.name]+1 < len(s.ix.names[n.name]) {
-				s.older[n.name]++
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// free lets a locked package move, if there is anything to move to.
-func (s *solver) free(name string) bool {
-	pin, now := s.pins[name], s.ix.newest(name)
-	if pin == nil || now == nil || string(now.Version) == pin.Version && now.SHA256 == pin.SHA256 {
-		return false
-	}
-	delete(s.pins, name)
-	s.freed = true
-	return true
 }

@@ -27,7 +27,7 @@ func (a *attempt) verify() *failure {
 			for i, dep := range full.depends {
 				if a.satisfied(dep) == nil {
 					needs := &node{candidate: full, parent: n.parent}
-					f := a.unsatisfied(need{needs, i})
+					f := a.unsatisfied(need{dep, needs, i})
 					f.pins = append([]string{n.name}, f.pins...)
 					return f
 				}
@@ -57,14 +57,14 @@ func (a *attempt) lock(r Request) (*lock.Lock, error) {
 			l.Packages = append(l.Packages, *n.pin)
 			continue
 		}
-		l.Packages = append(l.Packages, a.locked(n))
+		l.Packages = append(l.Packages, a.record(n))
 	}
 	slices.SortFunc(l.Packages, func(p, q lock.Package) int { return strings.Compare(p.Name, q.Name) })
 	return l, nil
 }
 
-// locked is the lock's record of a package that came from the index.
-func (a *attempt) locked(n *node) lock.Package {
+// record is the lock's record of a package that came from the index.
+func (a *attempt) record(n *node) lock.Package {
 	p := n.pkg
 	out := lock.Package{
 		Name: p.Name, Version: string(p.Version), Arch: p.Arch, Suite: p.Suite, Path: p.Filename, SHA256: p.SHA256,
