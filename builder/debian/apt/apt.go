@@ -63,6 +63,9 @@ type Host struct {
 	proxyMu sync.Mutex
 	proxies map[string]string // what the program for finding them said
 
+	keyMu    sync.Mutex
+	keyrings map[string]*keyring // by Signed-By
+
 	newerOnce sync.Once
 	newer     map[string]*control.Package
 	newerErr  error
@@ -105,7 +108,10 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	if cfg.Warn == nil {
 		cfg.Warn = func(string) {}
 	}
-	h := &Host{cfg: cfg, pause: sleep, silence: serverSilence, warned: map[string]bool{}, proxies: map[string]string{}}
+	h := &Host{
+		cfg: cfg, pause: sleep, silence: serverSilence,
+		warned: map[string]bool{}, proxies: map[string]string{}, keyrings: map[string]*keyring{},
+	}
 	var err error
 	if h.conf, err = readConf(ctx, cfg.Root); err != nil {
 		return nil, err

@@ -8,7 +8,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"path"
 	"runtime"
@@ -163,19 +162,7 @@ func (h *Host) tellNotes(releases []*verified) {
 // which is all that is known of an archive without a release file.
 func (h *Host) packages(ctx context.Context, v *verified, suite, arch string) (all []*control.Package, sha string, err error) {
 	for _, name := range h.indexNames(v, arch) {
-		data, verify, err := h.index(ctx, v, name)
-		if err != nil {
-			return nil, "", fmt.Errorf("cannot read the index %s of %s: %w", name, v.archive, err)
-		}
-		parse := func() ([]*control.Package, error) { return parsePackages(data, suite, arch) }
-		packages, err := parse()
-		if bad := verify(); bad != nil {
-			// The copy in the cache is spoiled, and gone now.
-			if data, verify, err = h.index(ctx, v, name); err == nil {
-				packages, err = parse()
-				err = errors.Join(verify(), err)
-			}
-		}
+		packages, data, err := h.readIndex(ctx, v, name, suite, arch)
 		if err != nil {
 			return nil, "", fmt.Errorf("cannot read the index %s of %s: %w", name, v.archive, err)
 		}
@@ -186,6 +173,26 @@ func (h *Host) packages(ctx context.Context, v *verified, suite, arch string) (a
 		all = append(all, packages...)
 	}
 	return all, sha, nil
+}
+
+// readIndex gets and reads one index. One from the cache that turns out to be
+// spoiled is fetched anew.
+func (h *Host) readIndex(ctx context.Context, v *verified, name, suite, arch string) ([]*control.Package, []byte, error) {
+	f, err := h.index(ctx, v, name, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	packages, err := parsePackages(f.data, suite, arch)
+	if f.check != nil && f.check() != nil {
+		if f, err = h.index(ctx, v, name, false); err != nil {
+			return nil, nil, err
+		}
+		packages, err = parsePackages(f.data, suite, arch)
+	}
+	if err == nil && f.keep != nil {
+		f.keep()
+	}
+	return packages, f.data, err
 }
 
 // indexNames lists the indexes that the configuration wants of an archive,

@@ -13,60 +13,69 @@ import (
 	"path"
 )
 
-// index returns one index, unpacked. verify waits for the check of its bytes,
-// which runs meanwhile; nothing of them may be used before.
-func (h *Host) index(ctx context.Context, v *verified, name string) (data []byte, verify func() error, err error) {
+// indexFile is one index, unpacked.
+type indexFile struct {
+	data []byte
+	// check waits for the check of data that runs meanwhile; nothing that was
+	// read of data may be used before. nil: it is checked.
+	check func() error
+	// keep puts data into the cache; nil: it is there.
+	keep func()
+}
+
+// index gets one index, from the cache if that is to be looked at.
+func (h *Host) index(ctx context.Context, v *verified, name string, cached bool) (*indexFile, error) {
 	if v.bare {
 		data, err := h.bareIndex(ctx, v, name)
-		return data, func() error { return nil }, err
+		return &indexFile{data: data}, err
 	}
 	c := cache{h.cfg.Cache}
 	plain, plainKnown := v.files[name]
-	if plainKnown {
+	if plainKnown && cached {
 		if data := c.readIndex(plain); data != nil {
-			return data, verifyLater(data, plain, c), nil
+			return &indexFile{data: data, check: checkLater(data, plain, c)}, nil
 		}
+	}
+	if !plainKnown {
+		plain.size = -1
 	}
 	var errs []error
 	for _, packing := range packings {
-		packed, ok := v.files[name+packing]
+		want, ok := v.files[name+packing]
 		if !ok {
 			continue
 		}
-		size := int64(-1)
-		if plainKnown {
-			size = plain.size
-		} else if data := c.readIndex(packed); data != nil && verifyLater(data, packed, c)() == nil {
-			data, err := unpack(packing, data, size)
-			return data, func() error { return nil }, err
+		packed := c.readIndex(want)
+		var err error
+		kept := packed != nil && checkSum(packed, want) == nil
+		if !kept {
+			packed, err = h.fetchIndex(ctx, v, name+packing, want)
 		}
-		data, err := h.fetchIndex(ctx, v, name+packing, packed)
-		if err != nil {
+		if errors.Is(err, errNotFound) {
 			// A release file lists indexes that are not offered in every form.
 			errs = append(errs, err)
-			if errors.Is(err, errNotFound) {
-				continue
-			}
-			return nil, nil, err
-		}
-		unpacked, err := unpack(packing, data, size)
-		if err == nil && plainKnown {
-			err = checkSum(unpacked, plain)
+			continue
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		if plainKnown {
-			c.writeIndex(plain, unpacked)
-		} else {
-			c.writeIndex(packed, data)
+		f := &indexFile{}
+		if f.data, err = unpack(packing, packed, plain.size); err != nil {
+			return nil, err
 		}
-		return unpacked, func() error { return nil }, nil
+		switch {
+		case plainKnown:
+			err = checkSum(f.data, plain)
+			f.keep = func() { c.writeIndex(plain, f.data) }
+		case !kept:
+			f.keep = func() { c.writeIndex(want, packed) }
+		}
+		return f, err
 	}
 	if len(errs) > 0 {
-		return nil, nil, joinPlaces(errs)
+		return nil, joinPlaces(errs)
 	}
-	return nil, nil, fmt.Errorf("the release file has no SHA256 of it, so it cannot be verified (is the component right? the source at %s names it)", v.archive.where)
+	return nil, fmt.Errorf("the release file has no SHA256 of it, so it cannot be verified (is the component right? the source at %s names it)", v.archive.where)
 }
 
 // fetchIndex gets an index by its hash where the archive offers that, since
@@ -117,9 +126,9 @@ func (h *Host) bareIndex(ctx context.Context, v *verified, name string) ([]byte,
 	return nil, joinPlaces(errs)
 }
 
-// verifyLater begins to check bytes from the cache, and drops them there if
+// checkLater begins to check bytes from the cache, and drops them there if
 // they are not what they have to be.
-func verifyLater(data []byte, want sum, c cache) func() error {
+func checkLater(data []byte, want sum, c cache) func() error {
 	result := make(chan error, 1)
 	go func() {
 		err := checkSum(data, want)

@@ -31,9 +31,16 @@ type keyring struct {
 // keyring reads the keys of an archive: those that its source names, or those
 // that the host trusts for everything.
 func (h *Host) keyring(a *archive) (*keyring, error) {
-	k, err := h.signedBy(a.options.signedBy)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the keys for the source at %s: %w", a.where, err)
+	// Suites share their keys, and reading keys verifies a signature for each.
+	h.keyMu.Lock()
+	defer h.keyMu.Unlock()
+	k := h.keyrings[a.options.signedBy]
+	if k == nil {
+		var err error
+		if k, err = h.signedBy(a.options.signedBy); err != nil {
+			return nil, fmt.Errorf("cannot read the keys for the source at %s: %w", a.where, err)
+		}
+		h.keyrings[a.options.signedBy] = k
 	}
 	if len(k.keys) == 0 {
 		return nil, fmt.Errorf("cannot verify %s: %s holds no key (the source at %s names its keys with Signed-By)", a, k.from, a.where)

@@ -101,7 +101,7 @@ func (t *transfer) attempt(ctx context.Context, p place) error {
 	}
 	defer a.body.Close()
 	if a.size >= 0 && a.size != t.want.size {
-		return fmt.Errorf("%w: %w: it has %d bytes, not %d", errRefused, ErrMismatch, a.size, t.want.size)
+		return refuse("%w: it has %d bytes, not %d", ErrMismatch, a.size, t.want.size)
 	}
 	if _, err := io.CopyN(io.Discard, a.body, t.done-a.from); err != nil {
 		return cutOff(err)
@@ -110,7 +110,7 @@ func (t *transfer) attempt(ctx context.Context, p place) error {
 	for {
 		n, err := a.body.Read(buf)
 		if int64(n) > t.want.size-t.done {
-			return fmt.Errorf("%w: %w: it has more than %d bytes", errRefused, ErrMismatch, t.want.size)
+			return refuse("%w: it has more than %d bytes", ErrMismatch, t.want.size)
 		}
 		if n > 0 {
 			if _, err := t.to.Write(buf[:n]); err != nil {
@@ -142,7 +142,7 @@ func (h *Host) retry(ctx context.Context, f func() error) error {
 	for n := 1; ; n++ {
 		err := f()
 		var sink sinkError
-		if err == nil || n == attempts || errors.Is(err, errNotFound) || errors.Is(err, errRefused) ||
+		if err == nil || n == attempts || errors.Is(err, errNotFound) || refused(err) ||
 			errors.Is(err, ErrOffline) || errors.As(err, &sink) || ctx.Err() != nil {
 			return err
 		}
@@ -163,41 +163,38 @@ func (h *Host) small(ctx context.Context, q query, limit int64) (data []byte, a 
 			return cutOff(err)
 		}
 		if int64(len(data)) > limit {
-			return fmt.Errorf("%w: it has more than %d bytes", errRefused, limit)
+			return refuse("it has more than %d bytes", limit)
 		}
 		return nil
 	})
 	return data, a, err
 }
 
-// joinPlaces makes one error of those of all places. It is ErrGone, ErrOffline
-// or ErrNetwork only if that is the reason at each.
+// joinPlaces makes one error of those of all places. That a place does not
+// have the file is not told where another has something worse to say, so the
+// error is errNotFound only if every place says so; it is ErrOffline or
+// ErrNetwork only if no place said anything else that counts.
 func joinPlaces(errs []error) error {
-	var words []string
-	for _, err := range errs {
-		words = append(words, err.Error())
-	}
-	text := strings.Join(slices.Compact(words), "; ")
-	all := func(kinds ...error) bool {
-		for _, err := range errs {
-			if !slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) }) {
-				return false
-			}
+	is := func(kinds ...error) func(error) bool {
+		return func(err error) bool {
+			return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
 		}
-		return len(errs) > 0
 	}
-	switch {
-	case all(errNotFound):
-		return placesError{text, []error{errNotFound}}
-	case all(errNotFound, ErrOffline):
-		return placesError{text, []error{ErrOffline}}
-	case all(errNotFound, ErrNetwork):
-		return placesError{text, []error{ErrNetwork}}
+	told := errs
+	for _, less := range [][]error{{errNotFound}, {errNotFound, ErrOffline, ErrNetwork}} {
+		rest := slices.DeleteFunc(slices.Clone(errs), is(less...))
+		if len(rest) > 0 {
+			told = rest
+		}
 	}
-	return placesError{text, errs}
+	words := make([]string, len(told))
+	for i, err := range told {
+		words[i] = err.Error()
+	}
+	return placesError{strings.Join(slices.Compact(words), "; "), told}
 }
 
-// placesError is the text of all places with the kinds that count.
+// placesError is what is told of all places.
 type placesError struct {
 	text string
 	errs []error

@@ -28,12 +28,20 @@ const (
 	attempts = 3
 )
 
-var (
-	// errNotFound says that a place does not have a file.
-	errNotFound = errors.New("not found")
-	// errRefused says that asking again will not help.
-	errRefused = errors.New("refused")
-)
+// errNotFound says that a place does not have a file.
+var errNotFound = errors.New("not found")
+
+// refusal is an error that asking again will not cure.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+func refuse(format string, args ...any) error { return refusal{fmt.Errorf(format, args...)} }
+
+func refused(err error) bool {
+	var r refusal
+	return errors.As(err, &r)
+}
 
 // query is what is asked of a mirror.
 type query struct {
@@ -78,10 +86,10 @@ func (h *Host) newClient() (*http.Client, error) {
 		},
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if len(via) > maxRedirects {
-				return fmt.Errorf("%w: the server redirects more than %d times", errRefused, maxRedirects)
+				return refuse("the server redirects more than %d times", maxRedirects)
 			}
 			if r.URL.Scheme != "https" && (r.URL.Scheme != "http" || via[0].URL.Scheme == "https") {
-				return fmt.Errorf("%w: the server redirects from %s to %s", errRefused, via[0].URL.Scheme, r.URL.Scheme)
+				return refuse("the server redirects from %s to %s", via[0].URL.Scheme, r.URL.Scheme)
 			}
 			// What one server may know is not for another.
 			if r.URL.Host != via[0].URL.Host {
@@ -189,11 +197,11 @@ func (h *Host) ask(ctx context.Context, q query) (*answer, error) {
 	case http.StatusNotFound, http.StatusGone:
 		err = errNotFound
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
-		err = fmt.Errorf("%w: the server says %q (apt takes passwords for archives from auth.conf)", errRefused, resp.Status)
+		err = refuse("the server says %q (apt takes passwords for archives from auth.conf)", resp.Status)
 	default:
 		err = fmt.Errorf("the server says %q", resp.Status)
 		if resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusRequestTimeout {
-			err = fmt.Errorf("%w: %w", errRefused, err)
+			err = refusal{err}
 		}
 	}
 	return nil, errors.Join(err, a.body.Close())
@@ -210,11 +218,11 @@ func openLocal(name string) (*answer, error) {
 		err = errors.New("it is no regular file")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errRefused, bare(err))
+		return nil, refusal{bare(err)}
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errRefused, bare(err))
+		return nil, refusal{bare(err)}
 	}
 	return &answer{body: f, size: info.Size()}, nil
 }
