@@ -65,7 +65,7 @@ func overlay() idmap.Finding {
 			return f
 		}
 	}
-	f.OK, f.Detail = false, "missing: systems whose /usr has several packages cannot start"
+	f.OK, f.Detail = false, "missing: /usr of several packages is a view of hard links instead, which takes a moment to make"
 	f.Remedy = "as root, run: modprobe overlay"
 	return f
 }

@@ -10,12 +10,9 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -414,42 +411,5 @@ func TestMakeKilled(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(filepath.Join(r.s.Root(), "tmp")); len(entries) > 1 {
 		t.Errorf("left after a collection: %v", entries)
-	}
-}
-
-// A store of another user: its views can be used, but not made.
-func TestStoreOfAnotherUser(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("SKIP-ENV: only root can be another user")
-	}
-	u, err := user.Lookup("osbtest")
-	if err != nil {
-		t.Skip("SKIP-ENV: there is no user osbtest: useradd --create-home osbtest")
-	}
-	uid, _ := strconv.Atoi(u.Uid)
-	r := newRig(t)
-	a, b := r.item("a", map[string]string{"a": "a"}), r.item("b", map[string]string{"b": "b"})
-	binary := filepath.Join(filepath.Dir(r.s.Root()), "view.test")
-	data, err := os.ReadFile(os.Args[0])
-	if err == nil {
-		err = os.WriteFile(binary, data, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	run := func() (string, error) {
-		cmd := exec.Command(binary)
-		cmd.Dir = "/"
-		cmd.Env = []string{fmt.Sprintf("%s=%s|%s,%s", childEnv, r.s.Root(), a.Item, b.Item)}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
-		out, err := cmd.CombinedOutput()
-		return string(out), err
-	}
-	if out, err := run(); err == nil || !strings.Contains(out, "only the owner of "+r.s.Root()) {
-		t.Errorf("got %v, %s", err, out)
-	}
-	v := r.make(a, b)
-	if out, err := run(); err != nil || out != v.Dir+"\n" {
-		t.Errorf("got %v, %s", err, out)
 	}
 }
