@@ -29,6 +29,8 @@ var layers = map[string][]string{
 	"closure/layers":  {"closure/segment"},
 	"closure/oci":     {"closure/layers", "closure/segment", "runner/spec", "store/nar"},
 
+	"closure/oci/ocitest": {},
+
 	"runner/spec":          {},
 	"closure/view":         {"store", "store/fsys", "runner/spec"},
 	"runner/mount":         {"runner/spec"},

@@ -76,39 +76,50 @@ type writer struct {
 	Layout
 	work string
 	lock *os.File
-	// made are the folders that were made for the layout, outermost first.
+	// made are the folders that were made for the layout, innermost first.
 	made []string
 }
 
 // open prepares a layout to be written to.
-func (l Layout) open() (w *writer, err error) {
-	w = &writer{Layout: l}
-	defer func() {
-		if err != nil {
-			w.close()
-			err = fmt.Errorf("to %s: %w", l.Dir, err)
-		}
-	}()
-	for dir := filepath.Clean(l.Dir); ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		w.made = append([]string{dir}, w.made...)
-	}
-	if err := os.MkdirAll(l.Dir, 0o777); err != nil {
-		return nil, err
-	}
-	if err := l.check(); err != nil {
-		return nil, err
-	}
-	l.sweep()
-	if w.work, err = os.MkdirTemp(l.Dir, workPattern); err != nil {
-		return nil, err
-	}
-	if w.lock, err = lock(w.work, unix.LOCK_EX); err != nil {
-		return nil, err
+func (l Layout) open() (*writer, error) {
+	w := &writer{Layout: l}
+	if err := w.prepare(); err != nil {
+		w.close()
+		return nil, fmt.Errorf("to %s: %w", l.Dir, err)
 	}
 	return w, nil
+}
+
+func (w *writer) prepare() error {
+	for dir := filepath.Clean(w.Dir); ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		w.made = append(w.made, dir)
+	}
+	if err := os.MkdirAll(w.Dir, 0o777); err != nil {
+		return err
+	}
+	// Others may write to the layout at the same time: nobody looks at it
+	// while somebody publishes, or sweeps a folder that has no lock yet.
+	whole, err := lock(w.Dir, unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer whole.Close()
+	if err := w.check(); err != nil {
+		return err
+	}
+	// A broken index is better found before the work than after it.
+	if _, err := w.index(descriptor{}); err != nil {
+		return err
+	}
+	w.sweep()
+	if w.work, err = os.MkdirTemp(w.Dir, workPattern); err != nil {
+		return err
+	}
+	w.lock, err = lock(w.work, unix.LOCK_EX)
+	return err
 }
 
 // check refuses a folder that holds something else than a layout.
@@ -132,8 +143,12 @@ func (l Layout) check() error {
 
 // sweep removes what exports left behind that were killed.
 func (l Layout) sweep() {
-	old, _ := filepath.Glob(filepath.Join(l.Dir, workPattern+"*")) // the pattern is good
-	for _, dir := range old {
+	names, _ := os.ReadDir(l.Dir) // check has read it
+	for _, n := range names {
+		dir := filepath.Join(l.Dir, n.Name())
+		if !strings.HasPrefix(n.Name(), workPattern) {
+			continue
+		}
 		if f, err := lock(dir, unix.LOCK_EX|unix.LOCK_NB); err == nil {
 			_ = os.RemoveAll(dir)
 			f.Close()
@@ -167,8 +182,8 @@ func (w *writer) close() {
 	if w.lock != nil {
 		w.lock.Close()
 	}
-	for i := len(w.made) - 1; i >= 0; i-- {
-		_ = os.Remove(w.made[i]) // only if nothing is in it
+	for _, dir := range w.made {
+		_ = os.Remove(dir) // only if nothing is in it
 	}
 }
 
@@ -195,6 +210,18 @@ func (b blob) name() string {
 
 // publish moves blobs to their places and gives the manifest its tag.
 func (w *writer) publish(blobs []blob, manifest descriptor) error {
+	whole, err := lock(w.Dir, unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer whole.Close()
+	text, err := encode(layoutFile{layoutVersion})
+	if err != nil {
+		return err
+	}
+	if err := w.replace(layoutName, text); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Join(w.Dir, blobsName), 0o777); err != nil {
 		return err
 	}
@@ -204,26 +231,24 @@ func (w *writer) publish(blobs []blob, manifest descriptor) error {
 			return err
 		}
 	}
-	text, err := encode(layoutFile{layoutVersion})
-	if err != nil {
+	if text, err = w.index(manifest); err != nil {
 		return err
-	}
-	if err := w.replace(layoutName, text); err != nil {
-		return err
-	}
-	l, err := lock(filepath.Join(w.Dir, blobsName), unix.LOCK_EX)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	old, err := readIndex(filepath.Join(w.Dir, indexName))
-	if err != nil {
-		return err
-	}
-	if text, err = addToIndex(old, w.Tag, manifest); err != nil {
-		return fmt.Errorf("%s: %w; remove the file, or name another folder", filepath.Join(w.Dir, indexName), err)
 	}
 	return w.replace(indexName, text)
+}
+
+// index is the index of the layout with a manifest added.
+func (w *writer) index(manifest descriptor) ([]byte, error) {
+	path := filepath.Join(w.Dir, indexName)
+	old, err := readIndex(path)
+	if err != nil {
+		return nil, err
+	}
+	text, err := addToIndex(old, w.Tag, manifest)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; remove the file, or name another folder", path, err)
+	}
+	return text, nil
 }
 
 func (w *writer) replace(name string, text []byte) error {
