@@ -144,18 +144,20 @@ func TestArchive(t *testing.T) {
 func unpack(t *testing.T, f segment.Format, packed []byte) []byte {
 	t.Helper()
 	var r io.Reader
-	var err error
 	if f == segment.Zstd {
-		var d *zstd.Decoder
 		// What every reader must be able to take.
-		d, err = zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderMaxWindow(8<<20))
+		d, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderMaxWindow(8<<20))
+		if err != nil {
+			t.Fatal(err)
+		}
 		defer d.Close()
 		r = d
 	} else {
-		r, err = gzip.NewReader(bytes.NewReader(packed))
-	}
-	if err != nil {
-		t.Fatal(err)
+		d, err := gzip.NewReader(bytes.NewReader(packed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r = d
 	}
 	plain, err := io.ReadAll(r)
 	if err != nil {
