@@ -35,11 +35,17 @@ type ConflictError struct {
 	Why string
 	// PathA and PathB lead from a root to A and to B.
 	PathA, PathB []string
+	// Locked are those of the two that a lock keeps at their versions.
+	Locked []string
 }
 
 func (e *ConflictError) Error() string {
-	return fmt.Sprintf("cannot have %s and %s together: %s\n  %s\n  %s\nleave out one of the two roots, or name an alternative that does not conflict",
-		e.A, e.B, e.Why, way(e.PathA), way(e.PathB))
+	todo := "or name an alternative that does not conflict"
+	if len(e.Locked) > 0 {
+		todo = fmt.Sprintf("name an alternative, or let what is locked move: `osbuild lock --update %s`", strings.Join(e.Locked, " "))
+	}
+	return fmt.Sprintf("cannot have %s and %s together: %s\n  %s\n  %s\nleave out one of the two roots, %s",
+		e.A, e.B, e.Why, way(e.PathA), way(e.PathB), todo)
 }
 
 // UnsatisfiedError says that no package satisfies what another one needs.

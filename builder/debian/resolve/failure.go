@@ -34,16 +34,18 @@ func (n *node) path() []string {
 
 // conflictOf is the failure of adding n to other.
 func conflictOf(n, other *node, why string) *failure {
-	f := &failure{
-		err:   &ConflictError{A: n.String(), B: other.String(), Why: why, PathA: n.path(), PathB: other.path()},
-		other: other,
-	}
+	var pins []string
 	for _, m := range []*node{n, other} {
 		if m.pin != nil {
-			f.pins = append(f.pins, m.name)
+			pins = append(pins, m.name)
 		}
 	}
-	return f
+	return &failure{
+		err: &ConflictError{
+			A: n.String(), B: other.String(), Why: why, PathA: n.path(), PathB: other.path(), Locked: pins,
+		},
+		other: other, pins: pins,
+	}
 }
 
 // why says that by excludes against.

@@ -47,42 +47,26 @@ func notLocked(name string, l *lock.Lock) error {
 	return fmt.Errorf("%s", s)
 }
 
-// near are the names that may have been meant, the likeliest first: first
-// what a slip of the fingers makes of them, then what differs in the last
-// part after a hyphen, then what contains the name or begins it.
+// near are the names that may have been meant, the likeliest first: what a
+// slip of the fingers makes of them, what another number or another last part
+// makes of them, what begins with the name, contains it, or begins it.
 func near(name string, names []string) []string {
 	type match struct {
-		name  string
-		score int
+		name          string
+		score, common int
 	}
-	stem := name
-	if i := strings.LastIndexByte(name, '-'); i >= 3 {
-		stem = name[:i+1]
-	}
-	slips := 1 + len(name)/6
 	var found []match
 	for _, n := range names {
-		limit := slips
-		if stem != name && strings.HasPrefix(n, stem) {
-			limit = max(limit, len(name)-len(stem))
+		common := 0
+		for common < len(n) && common < len(name) && n[common] == name[common] {
+			common++
 		}
-		score := 0
-		if d := distance(name, n, limit+1); d <= limit {
-			score = 10 * d
-		} else if len(name) >= 3 && strings.Contains(n, name) {
-			score = 100 + len(n)
-			if !strings.HasPrefix(n, name) {
-				score += 100
-			}
-		} else if len(n) >= 4 && strings.HasPrefix(name, n) {
-			score = 300 - len(n)
-		} else {
-			continue
+		if score, ok := likeness(name, n); ok {
+			found = append(found, match{n, score, common})
 		}
-		found = append(found, match{n, score})
 	}
 	slices.SortFunc(found, func(a, b match) int {
-		return cmp.Or(cmp.Compare(a.score, b.score), strings.Compare(a.name, b.name))
+		return cmp.Or(cmp.Compare(a.score, b.score), cmp.Compare(b.common, a.common), strings.Compare(a.name, b.name))
 	})
 	var best []string
 	for _, m := range found[:min(len(found), maxNear)] {
@@ -90,6 +74,37 @@ func near(name string, names []string) []string {
 	}
 	return best
 }
+
+// likeness says how little n, which exists, differs from what was written.
+func likeness(name, n string) (score int, ok bool) {
+	if len(name) < 2 {
+		return 0, false
+	}
+	limit := 1 + len(name)/8
+	if i := strings.LastIndexByte(name, '-'); i >= 3 && strings.HasPrefix(n, name[:i+1]) {
+		limit = max(limit, min(3, len(name)-i-2)) // the part after the hyphen
+	}
+	score, ok = 1000, false
+	take := func(s int) { score, ok = min(score, s), true }
+	if d := distance(name, n, limit+1); d <= limit {
+		take(10 * d)
+	}
+	if stem := withoutNumber(name); len(stem) >= 3 && withoutNumber(n) == stem {
+		take(15) // another number
+	}
+	switch {
+	case strings.HasPrefix(n, name):
+		take(8 + min(50, len(n)-len(name)))
+	case len(name) >= 4 && strings.Contains(n, name):
+		take(30 + min(50, len(n)-len(name)))
+	case len(n) >= 4 && strings.HasPrefix(name, n):
+		take(40)
+	}
+	return score, ok
+}
+
+// withoutNumber is a name without the version at its end.
+func withoutNumber(name string) string { return strings.TrimRight(name, "0123456789.") }
 
 // distance counts the insertions, deletions, substitutions and swaps of
 // neighbours between a and b; it may answer limit for anything not below it.
