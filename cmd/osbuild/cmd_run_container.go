@@ -112,7 +112,7 @@ func (a *app) containerItem(ctx context.Context, target string, network bool) (s
 			return "", err
 		}
 		if inside != "" {
-			return "", fmt.Errorf("cannot boot %s: it lies inside an item; give the item %s", target, path.Base())
+			return "", fmt.Errorf("cannot use %s as a system: it lies inside an item; give the item %s", target, path.Base())
 		}
 		if err := lease.Add(path); err != nil {
 			return "", err
@@ -134,7 +134,7 @@ func (a *app) buildContainer(ctx context.Context, target, file, name string, net
 		}
 		declared, ok := value.(*system.OperatingSystem)
 		if !ok {
-			return fmt.Errorf("cannot boot %s: it is not an operating_system", target)
+			return fmt.Errorf("cannot use %s as a system: it is not an operating_system", target)
 		}
 		sys, err = e.containerSystem(declared, system.ContainerOptions{SharedNetwork: network})
 		return err
@@ -157,7 +157,7 @@ func systemOf(s *store.Store, path store.Path) (store.Path, error) {
 			return p, nil
 		}
 	}
-	return "", fmt.Errorf("cannot boot %s: it is neither a system nor a run-container script", path)
+	return "", fmt.Errorf("cannot use %s as a system: it is neither one nor a run-container script", path)
 }
 
 // describe adds the system and its closure to the options of a start.
