@@ -60,6 +60,7 @@ var layers = map[string][]string{
 	"builder/debian/recipe":      {"builder/debian/lock", "builder/derivation", "store"},
 	"builder/debian/deb":         {"builder/debian/control", "runner/spec"},
 	"builder/debian/items":       {"builder/debian/recipe", "builder/debian/deb", "builder/debian/apt", "builder/debian/control", "builder/realise", "builder/derivation", "runner/spec", "store"},
+	"builder/debian/handlers":    {"builder/debian/items", "builder/debian/deb", "builder/debian/control", "builder/debian/recipe", "builder/realise", "runner/spec", "store"},
 }
 
 // TestLayers compares what `go list` says with the table. The commands may

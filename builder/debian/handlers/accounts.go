@@ -1,0 +1,196 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package handlers
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"osbuild/runner/spec"
+)
+
+// accounts are the users and groups that packages make. Those of base-passwd
+// have fixed ids, all others get theirs at activation.
+type accounts struct {
+	users  []spec.User
+	groups []spec.Group
+	// static are those that every Debian system has, see passwd.go: they are
+	// part of the system's base, so scripts find them.
+	static struct {
+		users  []spec.User
+		groups []spec.Group
+	}
+}
+
+// users makes the accounts of packages: base-passwd's lists, and what scripts
+// add with adduser, useradd and the like.
+var users = class{
+	name: "users",
+	commands: map[string]command{
+		"adduser": adduser, "useradd": useradd, "addgroup": addgroup, "groupadd": groupadd,
+		"usermod": usermod, "gpasswd": gpasswd, "groupmod": groupmod, "systemd-sysusers": sysusers,
+		"chsh": func(*call) status { return success }, "chage": func(*call) status { return success },
+		// These tidy up the files, which are made anew at activation.
+		"update-passwd": func(*call) status { return success }, "pwconv": func(*call) status { return success }, "grpconv": func(*call) status { return success },
+	},
+	finish: func(r *root) error {
+		slices.SortFunc(r.users, func(a, b spec.User) int { return strings.Compare(a.Name, b.Name) })
+		slices.SortFunc(r.groups, func(a, b spec.Group) int { return strings.Compare(a.Name, b.Name) })
+		return nil
+	},
+}
+
+// user is a user of a package, or a static one.
+func (a *accounts) user(name string) *spec.User {
+	for _, list := range [][]spec.User{a.users, a.static.users} {
+		for i := range list {
+			if list[i].Name == name {
+				return &list[i]
+			}
+		}
+	}
+	return nil
+}
+
+// group is a group of a package, or a static one.
+func (a *accounts) group(name string) *spec.Group {
+	for _, list := range [][]spec.Group{a.groups, a.static.groups} {
+		for i := range list {
+			if list[i].Name == name {
+				return &list[i]
+			}
+		}
+	}
+	return nil
+}
+
+func (a *accounts) addGroup(name string, gid *int) {
+	if a.group(name) == nil {
+		a.groups = append(a.groups, spec.Group{Name: name, GID: gid, System: true})
+	}
+}
+
+// addUser adds a user with a locked password.
+func (a *accounts) addUser(u spec.User) {
+	if a.user(u.Name) == nil {
+		u.System = true
+		a.users = append(a.users, u)
+	}
+}
+
+// join makes a user a member of a group too.
+func (a *accounts) join(user, group string) status {
+	u := a.user(user)
+	if u == nil || a.group(group) == nil {
+		return failure
+	}
+	if u.Group != group && !slices.Contains(u.SupplementaryGroups, group) {
+		u.SupplementaryGroups = append(u.SupplementaryGroups, group)
+		slices.Sort(u.SupplementaryGroups)
+	}
+	return success
+}
+
+// primaryGroup is the group of a user, by name.
+func (a *accounts) primaryGroup(user string) string {
+	u := a.user(user)
+	if u == nil {
+		return user
+	}
+	return u.Group
+}
+
+// getent tells of an account; only the fields that are known are known.
+func getent(c *call) status {
+	if len(c.args) < 2 || !known(c.args...) {
+		return unsure
+	}
+	found := success
+	for _, name := range c.args[1:] {
+		line := ""
+		switch c.args[0] {
+		case "passwd":
+			line = c.r.passwdLine(name)
+		case "group":
+			line = c.r.groupLine(name)
+		default:
+			return unsure
+		}
+		if line == "" {
+			found = failure
+			continue
+		}
+		c.print(line + "\n")
+	}
+	return found
+}
+
+func number(id *int) string {
+	if id == nil {
+		return unknown
+	}
+	return strconv.Itoa(*id)
+}
+
+func (r *root) passwdLine(name string) string {
+	u := r.user(name)
+	if u == nil {
+		return ""
+	}
+	return strings.Join([]string{u.Name, "x", number(u.UID), number(r.gid(u.Group)), u.Comment, u.Home, u.Shell}, ":")
+}
+
+func (r *root) gid(group string) *int {
+	if n, err := strconv.Atoi(group); err == nil {
+		return &n
+	}
+	if g := r.group(group); g != nil {
+		return g.GID
+	}
+	return nil
+}
+
+func (r *root) groupLine(name string) string {
+	if r.group(name) == nil {
+		return ""
+	}
+	var members []string
+	for _, u := range slices.Concat(r.users, r.static.users) {
+		if slices.Contains(u.SupplementaryGroups, name) {
+			members = append(members, u.Name)
+		}
+	}
+	return strings.Join([]string{name, "x", number(r.gid(name)), strings.Join(members, ",")}, ":")
+}
+
+// id tells of a user's ids.
+func id(c *call) status {
+	set, _, rest, ok := options(c.args, "ugnGr", "", map[string]string{"user": "u", "group": "g", "name": "n", "groups": "G"})
+	if !ok || !known(c.args...) {
+		return unsure
+	}
+	if len(rest) == 0 {
+		rest = []string{"root"}
+	}
+	u := c.r.user(rest[0])
+	if u == nil {
+		return failure
+	}
+	switch {
+	case set['u'] && set['n']:
+		c.print(u.Name + "\n")
+	case set['u']:
+		c.print(number(u.UID) + "\n")
+	case set['g'] && set['n']:
+		c.print(u.Group + "\n")
+	case set['g']:
+		c.print(number(c.r.gid(u.Group)) + "\n")
+	case set['G'] && set['n']:
+		c.print(strings.Join(append([]string{u.Group}, u.SupplementaryGroups...), " ") + "\n")
+	default:
+		c.print(unknown)
+	}
+	return success
+}

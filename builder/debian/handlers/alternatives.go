@@ -1,0 +1,135 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package handlers
+
+import (
+	"strconv"
+)
+
+// alternative is one program of a group.
+type alternative struct {
+	path     string
+	priority int
+	slaves   map[string]alternative2
+}
+
+// alternative2 is a link that follows the choice of a group.
+type alternative2 struct{ link, path string }
+
+// group of alternatives: the link, and what it may lead to.
+type choice struct {
+	link string
+	list []alternative
+}
+
+// alternatives are the groups by name.
+type alternatives map[string]*choice
+
+const alternativesDir = "/etc/alternatives/"
+
+// alternativesClass makes the links of update-alternatives: in each group the
+// highest priority wins, and of equal ones that which came first.
+var alternativesClass = class{
+	name:     "alternatives",
+	commands: map[string]command{"update-alternatives": updateAlternatives},
+	finish:   finishAlternatives,
+}
+
+func updateAlternatives(c *call) status {
+	var name string
+	var group string
+	var alt alternative
+	for i := 0; i < len(c.args); i++ {
+		more := func(n int) bool { return i+n < len(c.args) }
+		switch c.args[i] {
+		case "--quiet", "--verbose", "--force", "--skip-auto":
+		case "--altdir", "--admindir", "--log":
+			i++
+		case "--install":
+			if !more(4) {
+				return unsure
+			}
+			priority, err := strconv.Atoi(c.args[i+4])
+			if err != nil {
+				return unsure
+			}
+			name, group = c.args[i+1], c.args[i+2]
+			alt = alternative{path: c.args[i+3], priority: priority, slaves: map[string]alternative2{}}
+			i += 4
+		case "--slave", "--follower":
+			if !more(3) {
+				return unsure
+			}
+			alt.slaves[c.args[i+2]] = alternative2{c.args[i+1], c.args[i+3]}
+			i += 3
+		case "--remove", "--remove-all", "--auto", "--display", "--query", "--list", "--set":
+			// Of other versions, or for a person.
+			if c.args[i] == "--display" || c.args[i] == "--query" || c.args[i] == "--list" {
+				return failure
+			}
+			return when(c.args[i] != "--set")
+		default:
+			return unsure
+		}
+	}
+	if name == "" {
+		return unsure
+	}
+	if !c.r.has(alt.path) {
+		return failure // as update-alternatives does
+	}
+	g := c.r.alternatives[group]
+	if g == nil {
+		if c.r.alternatives == nil {
+			c.r.alternatives = alternatives{}
+		}
+		g = &choice{link: name}
+		c.r.alternatives[group] = g
+	}
+	for i, have := range g.list {
+		if have.path == alt.path {
+			g.list[i] = alt
+			return success
+		}
+	}
+	g.list = append(g.list, alt)
+	return success
+}
+
+func finishAlternatives(r *root) error {
+	for _, group := range sorted(r.alternatives) {
+		g := r.alternatives[group]
+		best := g.list[0]
+		for _, a := range g.list[1:] {
+			if a.priority > best.priority {
+				best = a
+			}
+		}
+		if err := r.alternativeLink(group, g.link, best.path); err != nil {
+			return err
+		}
+		for _, name := range sorted(best.slaves) {
+			s := best.slaves[name]
+			if !r.has(s.path) {
+				continue
+			}
+			if err := r.alternativeLink(name, s.link, s.path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// alternativeLink makes link -> /etc/alternatives/name -> path. A file of a
+// package in the link's place stays, as it does in Debian.
+func (r *root) alternativeLink(name, link_, path string) error {
+	if err := r.put(alternativesDir+name, &node{kind: link, text: path}); err != nil {
+		return err
+	}
+	if n, _, err := r.find(link_, false); err == nil && n.kind != link {
+		return nil
+	}
+	return r.put(link_, &node{kind: link, text: alternativesDir + name})
+}

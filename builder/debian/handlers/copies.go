@@ -1,0 +1,175 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package handlers
+
+import (
+	"path"
+
+	"osbuild/runner/spec"
+)
+
+// into gives the path of a copy or link called name at dst, which may be a
+// folder.
+func (c *call) into(dst, name string) string {
+	dst = c.path(dst)
+	if n, _, err := c.r.find(dst, true); err == nil && n.kind == folder {
+		return path.Join(dst, path.Base(name))
+	}
+	return dst
+}
+
+func ln(c *call) status {
+	set, _, rest, ok := options(c.args, "sfnvrT", "", map[string]string{"symbolic": "s", "force": "f", "no-dereference": "n", "relative": "r"})
+	if !ok || len(rest) == 0 || set['r'] || !set['s'] {
+		return unsure
+	}
+	if len(rest) == 1 {
+		rest = append(rest, ".")
+	}
+	if len(rest) > 2 {
+		return unsure
+	}
+	at := c.path(rest[1])
+	if !set['T'] {
+		n, _, err := c.r.find(at, !set['n'])
+		if err == nil && n.kind == folder {
+			at = path.Join(at, path.Base(rest[0]))
+		}
+	}
+	if n, _, err := c.r.find(at, false); err == nil && (!set['f'] || n.kind == folder) {
+		return failure
+	}
+	return when(c.r.put(at, &node{kind: link, text: rest[0]}) == nil)
+}
+
+// copied makes a copy of what stands at src, with its owner where keep says
+// so.
+func (c *call) copied(src, dst string, keep bool) bool {
+	n, real, err := c.r.find(c.path(src), true)
+	if err != nil || n.kind == folder && !keep {
+		return false
+	}
+	o := c.r.ownerOf(real, n)
+	twin := &node{kind: n.kind, from: nil, disk: n.disk, text: n.text, exec: n.exec}
+	if keep || o.Mode&0o111 != 0 {
+		twin.owner = &spec.Owner{User: o.User, Group: o.Group, Mode: o.Mode}
+	}
+	if n.kind == folder {
+		twin.kids = map[string]*node{}
+	}
+	if err := c.r.put(dst, twin); err != nil {
+		return false
+	}
+	for _, name := range n.names() {
+		k := n.kids[name]
+		if k.kind == link {
+			target, err := k.target()
+			if err != nil || c.r.put(path.Join(dst, name), &node{kind: link, text: target}) != nil {
+				return false
+			}
+			continue
+		}
+		if !c.copied(path.Join(real, name), path.Join(dst, name), keep) {
+			return false
+		}
+	}
+	return true
+}
+
+func cp(c *call) status {
+	set, _, rest, ok := options(c.args, "pafrRdnvLPZuT", "", map[string]string{"preserve": "p", "archive": "a", "no-clobber": "n", "force": "f", "recursive": "r"})
+	if !ok || len(rest) < 2 {
+		return unsure
+	}
+	result := success
+	for _, src := range rest[:len(rest)-1] {
+		dst := c.into(rest[len(rest)-1], src)
+		if set['n'] && c.r.has(dst) {
+			continue
+		}
+		if !c.copied(src, dst, set['p'] || set['a'] || set['r'] || set['R']) {
+			result = failure
+		}
+	}
+	return result
+}
+
+func mv(c *call) status {
+	_, _, rest, ok := options(c.args, "fvnTZ", "", nil)
+	if !ok || len(rest) != 2 {
+		return unsure
+	}
+	n, real, err := c.r.find(c.path(rest[0]), false)
+	if err != nil {
+		return failure
+	}
+	if n.holdsKept() {
+		return unsure
+	}
+	dst := c.into(rest[1], rest[0])
+	if err := c.r.put(dst, n); err != nil {
+		return failure
+	}
+	dir, _, err := c.r.find(path.Dir(real), true)
+	if err != nil {
+		return failure
+	}
+	delete(dir.kids, path.Base(real))
+	return success
+}
+
+func install(c *call) status {
+	set, values, rest, ok := options(c.args, "dDpvcT", "mogt", map[string]string{"directory": "d", "mode": "m", "owner": "o", "group": "g"})
+	if !ok || len(rest) == 0 || len(values['t']) > 0 {
+		return unsure
+	}
+	text := "0755"
+	if len(values['m']) > 0 {
+		text = values['m'][0]
+	}
+	mode, ok := parseMode(text)
+	if !ok {
+		return unsure
+	}
+	one := func(letter byte) *string {
+		if v := values[letter]; len(v) > 0 {
+			return &v[0]
+		}
+		return nil
+	}
+	give := func(p string) status { return c.own(p, one('o'), one('g'), mode) }
+	if set['d'] {
+		for _, p := range rest {
+			if _, err := c.r.mkdirAll(c.path(p)); err != nil {
+				return failure
+			}
+			give(p)
+		}
+		return success
+	}
+	if len(rest) != 2 {
+		return unsure
+	}
+	dst := c.into(rest[1], rest[0])
+	if !c.copied(rest[0], dst, false) {
+		return failure
+	}
+	return give(dst)
+}
+
+// ucf puts the default of a configuration file in its place, unless there is
+// one already.
+func ucf(c *call) status {
+	_, _, rest, ok := options(c.args, "", "s", map[string]string{"three-way": "", "debconf-ok": "", "sum-file": "s", "src-dir": "s", "debug": ""})
+	if !ok || len(rest) != 2 {
+		return unsure
+	}
+	if c.r.has(c.path(rest[1])) {
+		return success
+	}
+	if !known(c.contentOf(rest[0])) {
+		return unsure
+	}
+	return when(c.copied(rest[0], c.path(rest[1]), false))
+}

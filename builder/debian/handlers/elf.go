@@ -1,0 +1,210 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package handlers
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"strings"
+)
+
+// program is what the first bytes of an executable say of what it needs.
+type program struct {
+	// interpreter is that of a script or of a dynamic program, "" for none.
+	interpreter string
+	script      bool
+	// The rest is for ELF files, see elf(5).
+	machine elf.Machine
+	class   elf.Class
+	dynamic bool
+	soname  string
+	needed  []string
+}
+
+// errNoProgram is for a file that is neither a script nor an ELF file.
+var errNoProgram = errors.New("it is no program")
+
+// readProgram looks into an executable or a library. Only headers and the
+// dynamic section are read, by the program headers, since section headers may
+// be stripped.
+func readProgram(disk string) (*program, error) {
+	f, err := os.Open(disk)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return parseProgram(f)
+}
+
+func parseProgram(f io.ReaderAt) (*program, error) {
+	head := make([]byte, 1024)
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	head = head[:n]
+	if line, ok := bytes.CutPrefix(head, []byte("#!")); ok {
+		line, _, _ = bytes.Cut(line, []byte("\n"))
+		words := strings.Fields(string(line))
+		if len(words) == 0 {
+			return nil, errNoProgram
+		}
+		p := &program{interpreter: words[0], script: true}
+		if base(words[0]) == "env" {
+			for _, w := range words[1:] {
+				if !strings.HasPrefix(w, "-") && !strings.Contains(w, "=") {
+					p.interpreter = w
+					break
+				}
+			}
+		}
+		return p, nil
+	}
+	if len(head) < 64 || !bytes.HasPrefix(head, []byte(elf.ELFMAG)) {
+		return nil, errNoProgram
+	}
+	return parseELF(f, head)
+}
+
+// segment is a program header.
+type segment struct {
+	kind              elf.ProgType
+	offset, addr, len uint64
+}
+
+// maxPart bounds the parts of an ELF file that are read.
+const maxPart = 1 << 20
+
+func parseELF(f io.ReaderAt, head []byte) (*program, error) {
+	var order binary.ByteOrder = binary.LittleEndian
+	if elf.Data(head[elf.EI_DATA]) == elf.ELFDATA2MSB {
+		order = binary.BigEndian
+	}
+	p := &program{class: elf.Class(head[elf.EI_CLASS]), machine: elf.Machine(order.Uint16(head[18:]))}
+	var at uint64
+	var size, count int
+	wide := p.class == elf.ELFCLASS64
+	switch p.class {
+	case elf.ELFCLASS64:
+		at, size, count = order.Uint64(head[32:]), int(order.Uint16(head[54:])), int(order.Uint16(head[56:]))
+	case elf.ELFCLASS32:
+		at, size, count = uint64(order.Uint32(head[28:])), int(order.Uint16(head[42:])), int(order.Uint16(head[44:]))
+	default:
+		return nil, errNoProgram
+	}
+	if least := map[bool]int{true: 56, false: 32}[wide]; size < least || count > 256 {
+		return nil, errNoProgram
+	}
+	table, err := part(f, at, uint64(size*count))
+	if err != nil {
+		return nil, err
+	}
+	var segments []segment
+	for i := range count {
+		h := table[i*size:]
+		s := segment{kind: elf.ProgType(order.Uint32(h))}
+		if wide {
+			s.offset, s.addr, s.len = order.Uint64(h[8:]), order.Uint64(h[16:]), order.Uint64(h[32:])
+		} else {
+			s.offset, s.addr, s.len = uint64(order.Uint32(h[4:])), uint64(order.Uint32(h[8:])), uint64(order.Uint32(h[16:]))
+		}
+		segments = append(segments, s)
+	}
+	for _, s := range segments {
+		switch s.kind {
+		case elf.PT_INTERP:
+			text, err := part(f, s.offset, s.len)
+			if err != nil {
+				return nil, err
+			}
+			p.interpreter = string(bytes.TrimRight(text, "\x00"))
+		case elf.PT_DYNAMIC:
+			p.dynamic = true
+			if err := p.readDynamic(f, s, segments, order, wide); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return p, nil
+}
+
+// readDynamic reads the names in the dynamic section.
+func (p *program) readDynamic(f io.ReaderAt, s segment, segments []segment, order binary.ByteOrder, wide bool) error {
+	text, err := part(f, s.offset, s.len)
+	if err != nil {
+		return err
+	}
+	var table, size uint64
+	var needed []uint64
+	soname, named := uint64(0), false
+	step := map[bool]int{true: 16, false: 8}[wide]
+	for ; len(text) >= step; text = text[step:] {
+		var tag, value uint64
+		if wide {
+			tag, value = order.Uint64(text), order.Uint64(text[8:])
+		} else {
+			tag, value = uint64(order.Uint32(text)), uint64(order.Uint32(text[4:]))
+		}
+		switch elf.DynTag(tag) {
+		case elf.DT_NEEDED:
+			needed = append(needed, value)
+		case elf.DT_SONAME:
+			soname, named = value, true
+		case elf.DT_STRTAB:
+			table = value
+		case elf.DT_STRSZ:
+			size = value
+		}
+		if elf.DynTag(tag) == elf.DT_NULL {
+			break
+		}
+	}
+	for _, l := range segments {
+		// The table is known by its address in memory.
+		if l.kind != elf.PT_LOAD || table < l.addr || table-l.addr >= l.len {
+			continue
+		}
+		names, err := part(f, l.offset+(table-l.addr), size)
+		if err != nil {
+			return err
+		}
+		for _, at := range needed {
+			if s := word(names, at); s != "" {
+				p.needed = append(p.needed, s)
+			}
+		}
+		if named {
+			p.soname = word(names, soname)
+		}
+		return nil
+	}
+	return nil
+}
+
+// word is the string at an offset of a table.
+func word(names []byte, at uint64) string {
+	if at >= uint64(len(names)) {
+		return ""
+	}
+	w, _, _ := bytes.Cut(names[at:], []byte{0})
+	return string(w)
+}
+
+func part(f io.ReaderAt, at, size uint64) ([]byte, error) {
+	if size > maxPart || at > 1<<40 {
+		return nil, errNoProgram
+	}
+	b := make([]byte, size)
+	if n, err := f.ReadAt(b, int64(at)); n < len(b) {
+		if errors.Is(err, io.EOF) {
+			return nil, errNoProgram
+		}
+		return nil, err
+	}
+	return b, nil
+}

@@ -1,0 +1,390 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package handlers
+
+import (
+	"path"
+	"strconv"
+	"strings"
+
+	"osbuild/runner/spec"
+)
+
+// files does what scripts do with files and folders: make, copy, link, move,
+// remove them, and give them to somebody.
+var files = class{
+	name: classFiles,
+	commands: map[string]command{
+		"mkdir": mkdir, "rmdir": rmdir, "rm": rm, "touch": touch, "ln": ln, "cp": cp, "mv": mv, "install": install,
+		"chown": chown, "chgrp": chgrp, "chmod": chmod, "dpkg-statoverride": statoverride, "mktemp": mktemp, "tempfile": mktemp,
+		"ucf": ucf, "ucfr": func(*call) status { return success }, "tee": tee, "find": find,
+	},
+}
+
+// own gives a node an owner and a mode; nil leaves them as they are.
+func (c *call) own(p string, user, group *string, mode func(spec.Owner, *node) uint32) status {
+	n, real, err := c.r.find(c.path(p), true)
+	if err != nil {
+		return failure
+	}
+	if n.given && n.kind == file {
+		return success
+	}
+	o := c.r.ownerOf(real, n)
+	if user != nil {
+		o.User = *user
+	}
+	if group != nil {
+		o.Group = *group
+	}
+	if mode != nil {
+		o.Mode = mode(o, n)
+	}
+	n.owner = &o
+	return success
+}
+
+// below does f for a path and, where it is wanted, for all that lies in it.
+func (c *call) below(p string, all bool, f func(p string) status) status {
+	s := f(p)
+	n, real, err := c.r.find(c.path(p), true)
+	if err != nil || !all || n.kind != folder {
+		return s
+	}
+	for _, name := range n.names() {
+		if n.kids[name].kind != link {
+			c.below(path.Join(real, name), true, f)
+		}
+	}
+	return s
+}
+
+func chown(c *call) status {
+	set, _, rest, ok := options(c.args, "RhfvcHLP", "", nil)
+	if !ok || len(rest) < 2 {
+		return unsure
+	}
+	var user, group *string
+	name, of, both := strings.Cut(rest[0], ":")
+	if !both {
+		name, of, both = strings.Cut(rest[0], ".")
+	}
+	if name != "" {
+		user = &name
+	}
+	if both {
+		if of == "" {
+			of = c.r.primaryGroup(name)
+		}
+		group = &of
+	}
+	return c.all(rest[1:], set['R'], func(p string) status { return c.own(p, user, group, nil) })
+}
+
+func chgrp(c *call) status {
+	set, _, rest, ok := options(c.args, "RhfvcHLP", "", nil)
+	if !ok || len(rest) < 2 {
+		return unsure
+	}
+	return c.all(rest[1:], set['R'], func(p string) status { return c.own(p, nil, &rest[0], nil) })
+}
+
+func (c *call) all(paths []string, below bool, f func(p string) status) status {
+	s := success
+	for _, p := range paths {
+		if c.below(p, below, f) == failure {
+			s = failure
+		}
+	}
+	return s
+}
+
+func chmod(c *call) status {
+	args, below := c.args, false
+	for len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' && strings.Trim(args[0][1:], "Rfvc") == "" {
+		below = below || strings.Contains(args[0], "R")
+		args = args[1:]
+	}
+	if len(args) < 2 {
+		return unsure
+	}
+	change, ok := parseMode(args[0])
+	if !ok {
+		return unsure
+	}
+	return c.all(args[1:], below, func(p string) status { return c.own(p, nil, nil, change) })
+}
+
+// parseMode reads an octal mode, or changes such as g+s,o-rwx.
+func parseMode(s string) (func(spec.Owner, *node) uint32, bool) {
+	if m, err := strconv.ParseUint(s, 8, 13); err == nil && m <= 0o7777 {
+		return func(spec.Owner, *node) uint32 { return uint32(m) }, true
+	}
+	type change struct {
+		op    byte
+		bits  uint32
+		whole uint32
+		x     uint32
+	}
+	var changes []change
+	for part := range strings.SplitSeq(s, ",") {
+		i := strings.IndexAny(part, "+-=")
+		if i < 0 {
+			return nil, false
+		}
+		who := part[:i]
+		if who == "" {
+			who = "a"
+		}
+		ch := change{op: part[i]}
+		for _, w := range who {
+			shift, special, ok := uint32(0), uint32(0), true
+			switch w {
+			case 'u':
+				shift, special = 6, 0o4000
+			case 'g':
+				shift, special = 3, 0o2000
+			case 'o':
+				shift = 0
+			case 'a':
+				shift = 9
+			default:
+				ok = false
+			}
+			if !ok {
+				return nil, false
+			}
+			for _, b := range part[i+1:] {
+				var bit uint32
+				switch b {
+				case 'r':
+					bit = 4
+				case 'w':
+					bit = 2
+				case 'x':
+					bit = 1
+				case 'X':
+					if shift == 9 {
+						ch.x |= 0o111
+					} else {
+						ch.x |= 1 << shift
+					}
+				case 's':
+					if w == 'a' {
+						special = 0o6000
+					}
+					ch.bits |= special
+				case 't':
+					ch.bits |= 0o1000
+				default:
+					return nil, false
+				}
+				if shift == 9 {
+					bit |= bit<<3 | bit<<6
+					ch.bits |= bit
+				} else {
+					ch.bits |= bit << shift
+				}
+			}
+			if shift == 9 {
+				ch.whole |= 0o777
+			} else {
+				ch.whole |= 7<<shift | special
+			}
+		}
+		changes = append(changes, ch)
+	}
+	return func(o spec.Owner, n *node) uint32 {
+		m := o.Mode
+		for _, ch := range changes {
+			bits := ch.bits
+			if n.kind == folder || m&0o111 != 0 {
+				bits |= ch.x
+			}
+			switch ch.op {
+			case '+':
+				m |= bits
+			case '-':
+				m &^= bits
+			default:
+				m = m&^ch.whole | bits
+			}
+		}
+		return m
+	}, true
+}
+
+// statoverride remembers who a path belongs to, and gives it to him.
+func statoverride(c *call) status {
+	var words []string
+	update, force := false, false
+	for _, a := range c.args {
+		switch a {
+		case "--update":
+			update = true
+		case "--force", "--force-all", "--force-statoverride-add":
+			force = true
+		case "--quiet":
+		default:
+			words = append(words, a)
+		}
+	}
+	_ = force
+	switch {
+	case len(words) == 2 && words[0] == "--list":
+		return when(c.r.overrides[words[1]])
+	case len(words) == 2 && words[0] == "--remove":
+		delete(c.r.overrides, words[1])
+		return success
+	case len(words) == 5 && words[0] == "--add":
+		mode, ok := parseMode(words[3])
+		if !ok {
+			return unsure
+		}
+		c.r.overrides[words[4]] = true
+		if update {
+			c.own(words[4], &words[1], &words[2], mode)
+		}
+		return success
+	}
+	return unsure
+}
+
+func mkdir(c *call) status {
+	set, values, rest, ok := options(c.args, "pvZ", "m", map[string]string{"parents": "p", "mode": "m", "verbose": ""})
+	if !ok {
+		return unsure
+	}
+	for _, p := range rest {
+		if c.r.has(c.path(p)) {
+			if !set['p'] {
+				return failure
+			}
+			continue
+		}
+		if set['p'] {
+			if _, err := c.r.mkdirAll(c.path(p)); err != nil {
+				return failure
+			}
+		} else if !c.r.has(path.Dir(c.path(p))) || c.r.put(c.path(p), newFolder()) != nil {
+			return failure
+		}
+		if len(values['m']) > 0 {
+			mode, ok := parseMode(values['m'][0])
+			if !ok {
+				return unsure
+			}
+			c.own(p, nil, nil, mode)
+		}
+	}
+	return success
+}
+
+func rmdir(c *call) status {
+	set, _, rest, ok := options(c.args, "pv", "", map[string]string{"ignore-fail-on-non-empty": "", "parents": "p"})
+	if !ok {
+		return unsure
+	}
+	for _, p := range rest {
+		n, _, err := c.r.find(c.path(p), false)
+		if err != nil || n.kind != folder || len(n.kids) > 0 {
+			return failure
+		}
+		if err := c.r.remove(c.path(p), false); err != nil {
+			return unsure
+		}
+		for dir := path.Dir(c.path(p)); set['p'] && dir != "/"; dir = path.Dir(dir) {
+			if c.r.remove(dir, false) != nil {
+				break
+			}
+		}
+	}
+	return success
+}
+
+func rm(c *call) status {
+	set, _, rest, ok := options(c.args, "rRfvi", "", map[string]string{"force": "f", "recursive": "r"})
+	if !ok {
+		return unsure
+	}
+	result := success
+	for _, p := range rest {
+		if _, _, err := c.r.find(c.path(p), false); err != nil {
+			if !set['f'] {
+				result = failure
+			}
+			continue
+		}
+		if err := c.r.remove(c.path(p), set['r'] || set['R']); err != nil {
+			return unsure
+		}
+	}
+	return result
+}
+
+// touch makes empty files; times are none of the root's.
+func touch(c *call) status {
+	_, _, rest, ok := options(c.args, "achm", "rdt", map[string]string{"no-dereference": "", "reference": "r"})
+	if !ok {
+		return unsure
+	}
+	for _, p := range rest {
+		if !c.r.has(c.path(p)) {
+			if err := c.r.write(c.path(p), ""); err != nil {
+				return failure
+			}
+		}
+	}
+	return success
+}
+
+func tee(c *call) status {
+	set, _, rest, ok := options(c.args, "a", "", nil)
+	if !ok || len(rest) == 0 {
+		return unsure
+	}
+	for _, p := range rest {
+		c.save(p, c.in.text, set['a'])
+	}
+	c.print(c.in.text)
+	return success
+}
+
+func mktemp(c *call) status {
+	c.r.temporary++
+	p := "/tmp/tmp." + strconv.Itoa(c.r.temporary)
+	for _, a := range c.args {
+		if a == "-d" || a == "--directory" {
+			if _, err := c.r.mkdirAll(p); err != nil {
+				return unsure
+			}
+			c.print(p + "\n")
+			return success
+		}
+	}
+	if err := c.r.write(p, ""); err != nil {
+		return unsure
+	}
+	c.print(p + "\n")
+	return success
+}
+
+// find is known only for tidying up empty folders that other versions left,
+// of which a new system has none.
+func find(c *call) status {
+	joined := " " + strings.Join(c.args, " ") + " "
+	if strings.Contains(joined, " -empty ") && !strings.Contains(joined, " -exec ") {
+		return success
+	}
+	for _, a := range c.args {
+		if strings.HasPrefix(a, "-") || a == "(" || a == "!" {
+			return unsure
+		}
+		if !c.r.has(c.path(a)) {
+			continue
+		}
+		return unsure
+	}
+	return unsure
+}

@@ -1,0 +1,211 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"mvdan.cc/sh/v3/expand"
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// unknown is a character that stands for text that only a running system
+// knows: a word that has it is not acted upon. Since it goes through every
+// expansion like any other character, nothing else is needed to know what
+// depends on what. It is of the private use area, and no script has it.
+const unknown = "\ue0f7"
+
+func known(words ...string) bool {
+	return !slices.ContainsFunc(words, func(w string) bool { return strings.Contains(w, unknown) })
+}
+
+// status is how a command ends, as far as it can be told.
+type status int
+
+const (
+	success status = iota
+	failure
+	unsure
+)
+
+func when(b bool) status {
+	if b {
+		return success
+	}
+	return failure
+}
+
+func (s status) not() status {
+	switch s {
+	case success:
+		return failure
+	case failure:
+		return success
+	}
+	return unsure
+}
+
+// shell reads one maintainer script as if it ran on a system on which its
+// package was just unpacked for the first time, and which is not the running
+// one. Nothing is executed: commands are claimed by classes, which change the
+// root, or they are written down as left. Where a condition cannot be known,
+// both ways are read, and what they would do is left.
+type shell struct {
+	r     *root
+	p     *pkg
+	vars  map[string]expand.Variable
+	args  []string // $1 …
+	funcs map[string]*syntax.Stmt
+
+	// maybe is how many conditions that cannot be known are around.
+	maybe int
+	depth int
+	steps *int
+	// last is $?.
+	last status
+	jump jump
+	// count is the number of break or continue.
+	count int
+	in    *input
+	out   *strings.Builder
+	// pipe says that the output is read by a command, so that a command
+	// nobody knows only matters for what it says.
+	pipe bool
+}
+
+// jump is what leaves the way from one command to the next.
+type jump int
+
+const (
+	goOn jump = iota
+	breakLoop
+	nextRound
+	leaveFunction
+	leaveScript
+)
+
+// input is what a command reads.
+type input struct{ text string }
+
+// Bounds of a script; real ones stay far below.
+const (
+	maxSteps = 50_000
+	maxDepth = 60
+	maxText  = 1 << 20
+)
+
+// errTooLong ends the reading of a script that does not end.
+var errTooLong = errors.New("it is too long to be read")
+
+// newShell is for a script of a package, called with these arguments.
+func newShell(r *root, p *pkg, script string, args ...string) *shell {
+	sh := &shell{
+		r: r, p: p, args: args, vars: map[string]expand.Variable{}, funcs: map[string]*syntax.Stmt{},
+		steps: new(int), out: &strings.Builder{}, in: &input{},
+	}
+	arch := p.meta.Architecture
+	for name, value := range map[string]string{
+		"DPKG_MAINTSCRIPT_PACKAGE": p.name, "DPKG_MAINTSCRIPT_NAME": script, "DPKG_MAINTSCRIPT_ARCH": arch,
+		"DPKG_ROOT": "", "DPKG_ADMINDIR": "/var/lib/dpkg", "DEBIAN_FRONTEND": "noninteractive",
+		"HOME": "/root", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PWD": "/", "IFS": " \t\n",
+		"0": "/var/lib/dpkg/info/" + p.name + "." + script,
+	} {
+		sh.set(name, value)
+	}
+	return sh
+}
+
+// readScript does what a script of a package says. A script that cannot be
+// read, because it is in another language, is left as a whole.
+func (r *root) readScript(p *pkg, script, text string, args ...string) {
+	sh := newShell(r, p, script, args...)
+	if err := sh.source(script, text); err != nil {
+		sh.leave(fmt.Sprintf("%s, as a whole: %v", script, err))
+	}
+}
+
+// source reads a text in this shell.
+func (sh *shell) source(name, text string) (err error) {
+	// The expansion library panics on a few forms of words that no sane
+	// script has; a package must not end the build that way.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it cannot be read: %v", p)
+		}
+	}()
+	f, err := parse(name, text)
+	if err != nil {
+		return err
+	}
+	sh.stmts(f.Stmts)
+	if *sh.steps > maxSteps {
+		return errTooLong
+	}
+	return nil
+}
+
+// parse reads a script's text.
+func parse(name, text string) (*syntax.File, error) {
+	first, _, _ := strings.Cut(text, "\n")
+	lang := syntax.LangPOSIX
+	if line, ok := strings.CutPrefix(first, "#!"); ok {
+		words := strings.Fields(line)
+		if len(words) > 1 && path.Base(words[0]) == "env" {
+			words = words[1:]
+		}
+		if len(words) == 0 {
+			return nil, errors.New("its first line names no interpreter")
+		}
+		switch path.Base(words[0]) {
+		case "sh", "dash":
+		case "bash":
+			lang = syntax.LangBash
+		default:
+			return nil, fmt.Errorf("it is written for %s", words[0])
+		}
+	}
+	f, err := syntax.NewParser(syntax.Variant(lang)).Parse(strings.NewReader(text), name)
+	if err != nil && lang == syntax.LangPOSIX {
+		f, err = syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), name)
+	}
+	return f, err
+}
+
+// leave writes down a command that nobody did.
+func (sh *shell) leave(command string) {
+	command = strings.Join(strings.Fields(strings.ReplaceAll(command, unknown, "…")), " ")
+	if r := []rune(command); len(r) > maxShown {
+		command = string(r[:maxShown-1]) + "…"
+	}
+	if !slices.Contains(sh.p.left, command) {
+		sh.p.left = append(sh.p.left, command)
+	}
+}
+
+// maxShown is how much of a command a warning shows.
+const maxShown = 60
+
+// child is a shell of its own for a command substitution or a subshell: its
+// variables are lost at its end.
+func (sh *shell) child() *shell {
+	c := *sh
+	c.vars = make(map[string]expand.Variable, len(sh.vars))
+	for k, v := range sh.vars {
+		c.vars[k] = v
+	}
+	c.args = slices.Clone(sh.args)
+	c.depth++
+	c.jump = goOn
+	return &c
+}
+
+// step counts what was read, and says whether to go on.
+func (sh *shell) step() bool {
+	*sh.steps++
+	return *sh.steps <= maxSteps && sh.depth <= maxDepth
+}

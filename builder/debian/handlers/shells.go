@@ -1,0 +1,74 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package handlers
+
+import (
+	"slices"
+	"strings"
+)
+
+const shellsFile = "/etc/shells"
+
+// shells makes /etc/shells: what packages list in their shells.d, and what
+// add-shell adds.
+var shells = class{
+	name: "shells",
+	commands: map[string]command{
+		"add-shell":     func(c *call) status { return when(c.r.addShells(c.args...) == nil) },
+		"remove-shell":  func(*call) status { return success },
+		"update-shells": func(*call) status { return success },
+	},
+	finish: finishShells,
+}
+
+// addShells adds lines that are not there yet.
+func (r *root) addShells(list ...string) error {
+	have := ""
+	if n, _, err := r.find(shellsFile, true); err == nil {
+		if have, err = n.bytes(); err != nil {
+			return err
+		}
+	} else {
+		have = "# /etc/shells: valid login shells\n"
+	}
+	known := strings.Split(have, "\n")
+	for _, s := range list {
+		if !slices.Contains(known, s) {
+			known = append(known, s)
+			have += s + "\n"
+		}
+	}
+	return r.write(shellsFile, have)
+}
+
+func finishShells(r *root) error {
+	var list []string
+	if dir, _, err := r.find("/usr/share/debianutils/shells.d", true); err == nil {
+		for _, name := range dir.names() {
+			text, err := dir.kids[name].bytes()
+			if err != nil {
+				return err
+			}
+			for _, line := range lines(text) {
+				if !strings.HasPrefix(line, "/") {
+					continue
+				}
+				list = append(list, line)
+				// On a merged system each shell has two names.
+				if rest, ok := strings.CutPrefix(line, "/usr/"); ok {
+					line = "/" + rest
+				} else {
+					line = "/usr" + line
+				}
+				if r.has(line) {
+					list = append(list, line)
+				}
+			}
+		}
+	}
+	if len(list) == 0 && !r.has(shellsFile) {
+		return nil
+	}
+	return r.addShells(list...)
+}

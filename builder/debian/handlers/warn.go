@@ -1,0 +1,33 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package handlers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// maxLeft is how many commands a warning names.
+const maxLeft = 4
+
+// warn gives the warnings, sorted: those of the needs of programs, and a line
+// for each package with commands that nobody did, but for the ignored ones.
+func (r *root) warn(ignored []string) []string {
+	out := slices.Clone(r.warnings)
+	for _, p := range r.pkgs {
+		if len(p.left) == 0 || slices.Contains(ignored, p.name) {
+			continue
+		}
+		left := p.left
+		more := ""
+		if len(left) > maxLeft {
+			more = fmt.Sprintf("; and %d more", len(left)-maxLeft)
+			left = left[:maxLeft]
+		}
+		out = append(out, fmt.Sprintf("package %s: its scripts also run: %s%s", p.name, strings.Join(left, "; "), more))
+	}
+	slices.Sort(out)
+	return out
+}
