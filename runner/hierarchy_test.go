@@ -43,6 +43,12 @@ func (r *rig) packages() spec.Root {
 	} {
 		r.write(path, []byte(text), 0o444)
 	}
+	// Items have no attributes. If one had these, they would mean nothing: what
+	// a user may write must not hide what another tree brings.
+	for _, attr := range []string{"user.overlay.opaque", "user.overlay.whiteout", "user.overlay.redirect"} {
+		dir := r.physical("deb-a") + "/root/usr/share/dir"
+		_ = unix.Setxattr(dir, attr, []byte("y"), 0) // not every file system has them
+	}
 	for _, name := range []string{"deb-a", "deb-b", "packages"} {
 		r.items = append(r.items, spec.Item{Logical: itemPath(name), Physical: r.physical(name)})
 	}
