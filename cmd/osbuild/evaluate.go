@@ -18,6 +18,7 @@ import (
 
 	"osbuild/builder/builtin"
 	"osbuild/builder/debian"
+	"osbuild/builder/debian/handlers"
 	"osbuild/builder/debian/items"
 	"osbuild/builder/debian/lock"
 	"osbuild/builder/derivation"
@@ -141,7 +142,7 @@ func (a *app) newRealiser(ctx context.Context, s *store.Store, lease *store.Leas
 		Store:    s,
 		Lease:    lease,
 		Executor: runner.Sandbox{Hierarchy: runner.Hierarchy{View: view.Func(s)}},
-		Builtins: slices.Concat(builtin.All(), items.Builtins(func() (items.Archive, error) { return a.host(ctx) })),
+		Builtins: slices.Concat(builtin.All(), items.Builtins(func() (items.Archive, error) { return a.host(ctx) }), []realise.Builtin{handlers.Builtin()}),
 		Jobs:     jobs,
 		Offline:  a.offline,
 		Observer: progress{a},
