@@ -89,6 +89,7 @@ func export(ctx context.Context, s System, to Layout, o Options) (Result, error)
 	if err != nil {
 		return Result{}, err
 	}
+	left(s.Container, o.Warn)
 	packed := layers.Pack(parts, o.MaxLayers)
 	w, err := to.open()
 	if err != nil {
@@ -100,4 +101,21 @@ func export(ctx context.Context, s System, to Layout, o Options) (Result, error)
 		return Result{}, err
 	}
 	return w.image(s, packed, blobs, o)
+}
+
+// left tells what the system expects of whoever starts it, and an image cannot
+// ask for.
+func left(c spec.Container, warn func(text string)) {
+	for _, m := range c.Mounts {
+		switch {
+		case m.Optional:
+		case m.Kind == spec.MountBind:
+			warn(fmt.Sprintf("%s is the host's %s, which is not in the image: give it to the engine, as with --volume", m.Target, m.Source))
+		default:
+			warn(fmt.Sprintf("%s is a %s, which is not in the image: ask the engine for it, as with --mount", m.Target, m.Kind))
+		}
+	}
+	for _, name := range c.Requires {
+		warn(fmt.Sprintf("the system works only with %q: start the image with what that stands for", name))
+	}
 }

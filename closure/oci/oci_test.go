@@ -199,6 +199,28 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// TestLeft makes an image of a system that expects something of its runner.
+func TestLeft(t *testing.T) {
+	l := newLab(t)
+	l.item("system", "boot! x")
+	s := l.system(spec.Root{})
+	s.Container.Mounts = []spec.Mount{
+		{Kind: spec.MountBind, Source: "/etc/hosts", Target: "/etc/hosts", Optional: true},
+		{Kind: spec.MountBind, Source: "/srv/data", Target: "/data"},
+		{Kind: spec.MountTmpfs, Target: "/scratch"},
+	}
+	s.Container.Requires = []string{"nested"}
+	_, warnings := l.export(s, options())
+	want := []string{
+		"/data is the host's /srv/data, which is not in the image: give it to the engine, as with --volume",
+		"/scratch is a tmpfs, which is not in the image: ask the engine for it, as with --mount",
+		`the system works only with "nested": start the image with what that stands for`,
+	}
+	if d := cmp.Diff(want, warnings); d != "" {
+		t.Errorf("warnings (-want +got):\n%s", d)
+	}
+}
+
 // TestRefused gives what no image can be made of.
 func TestRefused(t *testing.T) {
 	for _, test := range []struct {
