@@ -5,6 +5,8 @@ package items_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -170,6 +172,17 @@ func TestFailures(t *testing.T) {
 		{"too long", func(m *mirror, p *lock.Package) { m.files[p.Path] = append(m.files[p.Path], 0) }, "it has more than the"},
 		{"another version", func(m *mirror, p *lock.Package) { p.Version = "1.22.1-10" }, `its field Version is "1.22.1-9", and the lock says "1.22.1-10"`},
 		{"another package", func(m *mirror, p *lock.Package) { p.Name = "nginx" }, `its field Package is "nginx-light", and the lock says "nginx"`},
+		{"writes outside", func(m *mirror, p *lock.Package) {
+			*p = m.pkg("nginx-light", "1.22.1-9", map[string]string{"usr/a": "x", "usr/b/../../../../../outside": "x"})
+		}, "cannot unpack nginx-light 1.22.1-9: data.tar: \"./usr/b/../../../../../outside\": it is refused"},
+		{"writes through a link", func(m *mirror, p *lock.Package) {
+			*p = m.pkg("nginx-light", "1.22.1-9", map[string]string{"etc": "->/etc", "etc/passwd": "x"})
+		}, "it is refused: \"etc\" is both a folder and something else"},
+		{"no package", func(m *mirror, p *lock.Package) {
+			m.files[p.Path] = []byte("text")
+			sum := sha256.Sum256(m.files[p.Path])
+			p.Size, p.SHA256 = 4, hex.EncodeToString(sum[:])
+		}, "cannot unpack nginx-light 1.22.1-9: it is no sound package"},
 		{"another machine", func(m *mirror, p *lock.Package) { p.Arch = "arm64" }, `its field Architecture is "all", and the lock says "arm64"`},
 	}
 	for _, test := range tests {
