@@ -130,8 +130,7 @@ func makeMirror(uri string) (mirror, error) {
 		return mirror{}, fmt.Errorf("the scheme of %s is none that osbuild knows (http, https, file, copy, mirror+file): give another URI, or disable the source", redact(uri))
 	}
 	u, err := url.Parse(uri)
-	if err != nil {
-		// The error of url.Parse shows the URI, which may hold a password.
+	if err != nil { // and the error shows the URI
 		return mirror{}, fmt.Errorf("%q is not a URI", redact(uri))
 	}
 	if local(u) {
@@ -204,18 +203,17 @@ func (m mirror) at(name string) *url.URL {
 // local says whether a URI names a file of this machine.
 func local(u *url.URL) bool { return u.Scheme == "file" || u.Scheme == "copy" }
 
-// redact takes the credentials out of a URI, whatever it looks like.
+// redact takes the credentials out of a URI. Of one that is none only the
+// scheme is left, since it is not known where in it a password stands.
 func redact(uri string) string {
-	head, rest, ok := strings.Cut(uri, "//")
-	if !ok {
+	u, err := url.Parse(uri)
+	if err != nil {
+		scheme, _, _ := strings.Cut(uri, ":")
+		return scheme + ":…"
+	}
+	if u.User == nil {
 		return uri
 	}
-	host, tail := rest, ""
-	if i := strings.IndexByte(rest, '/'); i >= 0 {
-		host, tail = rest[:i], rest[i:]
-	}
-	if i := strings.LastIndexByte(host, '@'); i >= 0 {
-		host = host[i+1:]
-	}
-	return head + "//" + host + tail
+	u.User = nil
+	return u.String()
 }
