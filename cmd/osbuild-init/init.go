@@ -22,8 +22,11 @@ import (
 
 // runInit boots a system and supervises it until it is powered off.
 func runInit(args []string) (int, error) {
-	if len(args) != 1 || !filepath.IsAbs(args[0]) {
+	if len(args) == 0 || !filepath.IsAbs(args[0]) {
 		return 0, fmt.Errorf("%w: init takes the absolute path of a boot plan", errUsage)
+	}
+	if len(args) > 1 {
+		return 0, fmt.Errorf("%w: a system boots without a command; run %q in it with the engine's exec", errUsage, args[1])
 	}
 	control, console := inherited()
 	say := func(line string) { fmt.Fprintf(console, "osbuild-init: %s\n", line) }
@@ -52,6 +55,15 @@ func runInit(args []string) (int, error) {
 		missing = append(missing, spec.StepStatus{Phase: spec.PhaseState, Name: "services", Reason: err.Error()})
 	}
 	system := path.Dir(bootFile)
+	for _, line := range circumstances() {
+		say(line)
+	}
+	if root.Kind(spec.CurrentSystem) != 0 {
+		// An engine starts a container again with what was in /run.
+		for _, err := range root.Empty(path.Dir(spec.CurrentSystem)) {
+			say(err.Error())
+		}
+	}
 	status := supervise.Run(supervise.Options{
 		Plan: services,
 		Activate: func(exec func(string, spec.Process) error) []spec.StepStatus {
@@ -66,7 +78,11 @@ func runInit(args []string) (int, error) {
 			return statuses
 		},
 		Homes: func(h spec.Homes) error {
-			plan, err := readActivation(root, path.Dir(h.Activate), h.Activate)
+			name := h.Activate
+			if below, ok := strings.CutPrefix(name, spec.CurrentSystem+"/"); ok && root.Kind(spec.CurrentSystem) == 0 {
+				name = path.Join(system, below) // the link could not be made
+			}
+			plan, err := readActivation(root, path.Dir(name), name)
 			if err != nil {
 				return err
 			}
@@ -88,9 +104,32 @@ func runInit(args []string) (int, error) {
 		Self:        self(),
 	})
 	for _, err := range activate.Save(root) {
-		say(err.Error())
+		// What cannot be written here was said at the boot.
+		if !activate.Unable(err) {
+			say(err.Error())
+		}
 	}
 	return status, nil
+}
+
+// circumstances says what an engine does not permit, where that is more than
+// single steps will tell.
+func circumstances() (lines []string) {
+	if uid := os.Geteuid(); uid != 0 {
+		lines = append(lines, fmt.Sprintf("this is user %d, not root: there will be no accounts, no /etc of the system and no service "+
+			"of another user; start the container as root", uid))
+	}
+	var closed []string
+	for _, dir := range []string{"/etc", "/run", "/var"} {
+		if errors.Is(unix.Access(dir, unix.W_OK), unix.EROFS) {
+			closed = append(closed, dir)
+		}
+	}
+	if len(closed) > 0 {
+		lines = append(lines, fmt.Sprintf("%s cannot be written, so the system stays as it is there; give each a file system in memory "+
+			"or a volume", strings.Join(closed, " and ")))
+	}
+	return lines
 }
 
 // inherited finds the descriptors that the runner hands over. Under a container

@@ -120,10 +120,19 @@ func (r *run) step(phase, name string, do func() []error) {
 	}
 	status := spec.StepStatus{Phase: phase, Name: name, Skipped: true}
 	var reasons []string
+	alike := map[unix.Errno]bool{}
 	for _, err := range problems {
 		// One real failure among refusals makes the step a failed one.
 		if !Unable(err) {
 			status.Skipped = false
+		}
+		// A refusal is spelt out once: the others have the same cause.
+		var errno unix.Errno
+		if Unable(err) && errors.As(err, &errno) {
+			if alike[errno] {
+				continue
+			}
+			alike[errno] = true
 		}
 		if len(reasons) < maxReasons {
 			reasons = append(reasons, err.Error())
@@ -139,7 +148,12 @@ func (r *run) step(phase, name string, do func() []error) {
 // Unable says whether err means that the privilege for an operation is
 // lacking, rather than that something is wrong with it.
 func Unable(err error) bool {
-	return errors.Is(err, tree.ErrOwner) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS) || errors.Is(err, errNoPrograms)
+	for _, lack := range []error{tree.ErrOwner, unix.EPERM, unix.EACCES, unix.EROFS, errNoPrograms} {
+		if errors.Is(err, lack) {
+			return true
+		}
+	}
+	return false
 }
 
 // errNoPrograms is the reason why the user steps of a tree are skipped.

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -75,7 +76,7 @@ func (r *run) restore() []error {
 // the password file.
 func (r *run) stateDir() error {
 	for _, dir := range []string{spec.StateDir, stateAccounts} {
-		if err := r.MkdirAll(dir); err != nil && !Unable(err) {
+		if err := r.MkdirAll(dir); err != nil && !errors.Is(err, tree.ErrOwner) {
 			return err
 		}
 	}
@@ -111,7 +112,7 @@ func (r *run) machineID() error {
 // that a user changed is there after the next boot.
 func Save(root *tree.Root) []error {
 	r := &run{Root: root}
-	if err := r.stateDir(); err != nil && !Unable(err) {
+	if err := r.stateDir(); err != nil && !errors.Is(err, tree.ErrOwner) {
 		return []error{err}
 	}
 	var problems []error

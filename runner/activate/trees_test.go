@@ -271,7 +271,7 @@ func TestTreeProblems(t *testing.T) {
 		step("stranger", spec.Tree{From: "/osbuild/store/p/var", To: "/new", Owners: []spec.Owner{{Path: "/new/a", Group: "nobody-knows", Mode: 0o2755}}}),
 		step("no tree", spec.Tree{From: "/osbuild/store/nothing", To: "/var"}),
 	}}, Options{})
-	want := `etc owners skipped: cannot give /var/a to 7:0: the owner cannot be set here: operation not permitted; cannot give /var/b to 0:8: the owner cannot be set here: operation not permitted
+	want := `etc owners skipped: cannot give /var/a to 7:0: the owner cannot be set here: operation not permitted; and 1 more
 etc stranger failed: cannot give /new/a to its owner: there is no group "nobody-knows"
 etc no tree failed: cannot copy the packages' files to /var: open /osbuild/store/nothing: no such file or directory
 d 0755 0:0       /new

@@ -114,6 +114,9 @@ func (s *supervisor) spawn(j job, ended func(e spec.Exit, lastLine string)) (pro
 	c.id, err = syscall.ForkExec(path, argv, attr)
 	if err != nil {
 		c.close()
+		if errors.Is(err, unix.EPERM) && cred != nil {
+			return nil, fmt.Errorf("cannot start %s as user %d and group %d: this container may not change users: %w", p.Argv[0], cred.Uid, cred.Gid, err)
+		}
 		return nil, fmt.Errorf("cannot start %s: %w", p.Argv[0], err)
 	}
 	if c.log != nil {
