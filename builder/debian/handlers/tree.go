@@ -240,7 +240,13 @@ func (r *root) write(p, text string) error {
 		return nil
 	}
 	if real == "" {
-		return err
+		// A folder above it is missing too, as where no package brings it.
+		if _, err := r.mkdirAll(path.Dir(path.Clean("/" + p))); err != nil {
+			return err
+		}
+		if _, real, _ = r.find(p, true); real == "" {
+			return err
+		}
 	}
 	dir, _, err := r.find(path.Dir(real), true)
 	if err != nil {
