@@ -36,6 +36,7 @@ func (b *build) event(e Event) {
 // obtain fetches or builds the outputs, unless another process does so first.
 func (b *build) obtain() (outputs, error) {
 	if d := b.downloader(); d != nil {
+		b.s.downloaded.Store(true)
 		total := d.DownloadSize(b.resolved)
 		b.event(Event{Kind: EventQueued, Total: total})
 		defer b.event(Event{Kind: EventSettled, Total: total})

@@ -118,6 +118,8 @@ const (
 	EventQueued   = "download-queued"
 	EventProgress = "download-progress"
 	EventSettled  = "download-settled"
+	// EventDownloaded: a call had downloads, and all of them are settled.
+	EventDownloaded = "downloads-over"
 )
 
 // Event is something that happened on the way.

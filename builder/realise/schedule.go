@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"osbuild/builder/derivation"
 	"osbuild/store"
@@ -63,6 +64,8 @@ type session struct {
 	drvs  map[derivation.Key]*job
 	paths map[store.Path]*job
 	refs  map[store.Path][]store.Path
+	// downloaded says that a download was queued.
+	downloaded atomic.Bool
 }
 
 // job is something that is done once and awaited by many.
@@ -87,6 +90,9 @@ func (r *Realiser) session(ctx context.Context, g *derivation.Graph) (*session, 
 	return s, func() {
 		s.cancel(nil)
 		s.wait.Wait()
+		if s.downloaded.Load() {
+			s.event(Event{Kind: EventDownloaded})
+		}
 	}
 }
 

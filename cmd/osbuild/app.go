@@ -42,10 +42,12 @@ type app struct {
 	// store is opened on first use and closed by main.
 	store *store.Store
 	lease *store.Lease
+	// status is the last line of a terminal.
+	status *status
 }
 
 func newApp(stdout, stderr io.Writer) *app {
-	return &app{stdout: stdout, stderr: stderr, packages: &aptHost{}}
+	return &app{stdout: stdout, stderr: stderr, packages: &aptHost{}, status: &status{}}
 }
 
 // globals declares the flags that every verb takes.
@@ -190,6 +192,6 @@ func (a *app) printJSON(v any) error {
 // say prints a message to the user, unless --quiet.
 func (a *app) say(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprintf(a.stderr, format+"\n", args...)
+		a.status.print(a.stderr, fmt.Sprintf(format, args...)+"\n")
 	}
 }

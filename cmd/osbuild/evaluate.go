@@ -145,7 +145,7 @@ func (a *app) newRealiser(ctx context.Context, s *store.Store, lease *store.Leas
 		Builtins: slices.Concat(builtin.All(), items.Builtins(func() (items.Archive, error) { return a.host(ctx) }), []realise.Builtin{handlers.Builtin()}),
 		Jobs:     jobs,
 		Offline:  a.offline,
-		Observer: progress{a},
+		Observer: newProgress(a),
 	}
 }
 
