@@ -6,6 +6,7 @@ package apt
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"regexp"
 	"strconv"
 )
 
@@ -15,3 +16,7 @@ func digest(data []byte) string {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+func matches(err error, pattern string) bool {
+	return err != nil && regexp.MustCompile(pattern).MatchString(err.Error())
+}

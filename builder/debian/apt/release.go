@@ -139,8 +139,8 @@ func (h *Host) checkTimes(r *release, a *archive, now time.Time) (note string, e
 			until = end
 		}
 	}
-	if !until.IsZero() {
-		if end := r.date.Add(limit(o.untilMin, "Acquire::Min-ValidTime")); end.After(until) {
+	if least := limit(o.untilMin, "Acquire::Min-ValidTime"); least > 0 && !until.IsZero() {
+		if end := r.date.Add(least); end.After(until) {
 			until = end
 		}
 	}

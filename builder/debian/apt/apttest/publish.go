@@ -127,6 +127,12 @@ func (r *Repo) Sign(release string) {
 	r.Write(path.Join(dir, "InRelease"), r.Key.Clearsign(r.t, release))
 	r.Write(path.Join(dir, "Release"), []byte(release))
 	r.Write(path.Join(dir, "Release.gpg"), r.Key.Detach(r.t, release))
+	// Servers tell times in seconds, and tests are faster.
+	for _, name := range []string{"InRelease", "Release"} {
+		if err := os.Chtimes(r.Path(path.Join(dir, name)), r.Date, r.Date); err != nil {
+			r.t.Fatal(err)
+		}
+	}
 }
 
 func digest(data []byte) string {
