@@ -82,10 +82,10 @@ func finishCertificates(r *root) error {
 	if err != nil {
 		return err
 	}
-	if err := r.write("/etc/ca-certificates.conf", list.String()); err != nil {
+	if err := r.create("/etc/ca-certificates.conf", list.String()); err != nil {
 		return err
 	}
-	return r.write(certsDir+"/ca-certificates.crt", bundle.String())
+	return r.create(certsDir+"/ca-certificates.crt", bundle.String())
 }
 
 // subjectHash is the name under which OpenSSL looks for the certificate of a

@@ -73,6 +73,9 @@ func (sh *shell) run(words []string) {
 		return
 	}
 	base := path.Base(name)
+	if strings.HasPrefix(base, "python") {
+		base = "python"
+	}
 	if ask, ok := questions[base]; ok {
 		if sh.last = ask(c); sh.last == unsure {
 			c.print(unknown)
@@ -138,6 +141,7 @@ func init() {
 		"command":  commandCommand,
 		"env":      func(c *call) status { return c.again(goOn) },
 		"builtin":  func(c *call) status { return c.again(goOn) },
+		"su":       su,
 	}
 }
 
@@ -311,6 +315,26 @@ func eval(c *call) status {
 		return unsure
 	}
 	return c.last
+}
+
+// su runs a command as somebody, which matters for questions about owners.
+func su(c *call) status {
+	_, values, rest, ok := options(c.args, "lmp", "sc", map[string]string{"command": "c", "shell": "s"})
+	if !ok || len(values['c']) != 1 || len(rest) != 1 || !known(c.args...) || c.r.user(rest[0]) == nil {
+		c.leave("su " + strings.Join(c.args, " "))
+		return unsure
+	}
+	sub := c.child()
+	sub.user = rest[0]
+	if !sub.step() {
+		c.jump = leaveScript
+		return unsure
+	}
+	if err := sub.source("su", values['c'][0]); err != nil {
+		c.leave("su " + strings.Join(c.args, " "))
+		return unsure
+	}
+	return sub.last
 }
 
 // again runs what follows a word such as exec or env.

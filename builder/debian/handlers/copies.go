@@ -161,7 +161,10 @@ func install(c *call) status {
 // ucf puts the default of a configuration file in its place, unless there is
 // one already.
 func ucf(c *call) status {
-	_, _, rest, ok := options(c.args, "", "s", map[string]string{"three-way": "", "debconf-ok": "", "sum-file": "s", "src-dir": "s", "debug": ""})
+	set, _, rest, ok := options(c.args, "", "s", map[string]string{"three-way": "", "debconf-ok": "", "sum-file": "s", "src-dir": "s", "debug": "", "purge": "p"})
+	if ok && set['p'] {
+		return success // of an older version
+	}
 	if !ok || len(rest) != 2 {
 		return unsure
 	}

@@ -55,8 +55,8 @@ func dbMetaGet(c *call) status {
 }
 
 func dbSet(c *call) status {
-	if len(c.args) == 0 {
-		return failure
+	if len(c.args) == 0 || c.maybe > 0 || !known(c.args...) {
+		return unsure // the default stays
 	}
 	c.p.questions()
 	c.p.answers[c.args[0]+"\x00"] = strings.Join(c.args[1:], " ")

@@ -83,7 +83,7 @@ const (
 // classes are all, in the order in which they finish.
 func classes() []class {
 	return []class{
-		files, diverts, users, debconf, services, baseLayout, shells, nsswitch, temporaryFiles,
+		files, diverts, users, debconf, services, caches, state, capabilities, baseLayout, shells, nsswitch, temporaryFiles,
 		certificates, alternativesClass, libraries, dpkgStatus,
 	}
 }
@@ -122,7 +122,7 @@ func compose(ctx context.Context, pkgs []*pkg) (*root, error) {
 		return nil, err
 	}
 	order := r.order()
-	for _, script := range []struct{ name, argument string }{{"preinst", "install"}, {"postinst", "configure"}} {
+	for _, script := range []struct{ name, argument string }{{"preinst", "install"}, {"config", "configure"}, {"postinst", "configure"}} {
 		for _, p := range order {
 			if err := ctx.Err(); err != nil {
 				return nil, err
@@ -136,8 +136,10 @@ func compose(ctx context.Context, pkgs []*pkg) (*root, error) {
 				continue
 			}
 			if text != "" {
+				// The second argument is the version before, which is none; dpkg
+				// gives it to postinst as an empty one.
 				args := []string{script.argument}
-				if script.name == "postinst" {
+				if script.name != "preinst" {
 					args = append(args, "")
 				}
 				r.readScript(p, script.name, text, args...)

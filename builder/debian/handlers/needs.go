@@ -64,7 +64,9 @@ func (r *root) checkNeeds(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if in := prog.interpreter; in != "" && n.executable() && !r.interprets(in) {
+		// No package may have anything in /usr/local: such a line is of the
+		// upstream, for whoever installs by hand.
+		if in := prog.interpreter; in != "" && n.executable() && !strings.HasPrefix(in, "/usr/local/") && !r.interprets(in) {
 			lack(in, false, p, n)
 		}
 		for _, lib := range prog.needed {

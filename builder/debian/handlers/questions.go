@@ -26,13 +26,12 @@ func init() {
 		"grep": grep, "egrep": grep, "fgrep": grep, "cut": cut, "tr": tr, "sed": sed, "readlink": readlink, "realpath": readlink,
 		"dpkg": dpkg, "dpkg-query": dpkgQuery, "ls": list, "uname": func(c *call) status { return unsure },
 		"hostname": notKnown, "date": notKnown, "md5sum": notKnown, "sha1sum": notKnown, "sha256sum": notKnown, "sha512sum": notKnown,
-		"awk": notKnown, "sort": notKnown, "uniq": notKnown, "head": notKnown, "tail": notKnown, "wc": notKnown, "tac": notKnown, "rev": notKnown,
-		"cmp": notKnown, "diff": notKnown, "who": notKnown, "whoami": notKnown, "stat": notKnown, "expr": notKnown, "seq": notKnown, "runlevel": notKnown,
-		"pidof": notKnown, "pgrep": notKnown, "ps": notKnown, "ss": notKnown, "mountpoint": notKnown, "ischroot": notKnown, "getcap": notKnown,
+		"awk": filter, "nawk": filter, "mawk": filter, "sort": filter, "uniq": filter, "head": filter, "tail": filter, "tac": filter, "rev": filter, "xargs": xargs, "wc": notKnown,
+		"cmp": notKnown, "diff": notKnown, "who": notKnown, "whoami": notKnown, "stat": notKnown, "expr": notKnown, "seq": seq, "runlevel": notKnown,
+		"pidof": notKnown, "pgrep": notKnown, "ps": notKnown, "ss": notKnown, "mountpoint": notKnown, "ischroot": notKnown, "getcap": func(*call) status { return success },
 		"lsmod": notKnown, "df": notKnown, "du": notKnown, "logname": notKnown, "gettext": notKnown, "locale": notKnown, "tty": notKnown, "getconf": notKnown, "nproc": notKnown,
-		"pam_getenv": notKnown, "pg_conftool": notKnown, "pg_lsclusters": notKnown, "dpkg-vendor": notKnown, "dpkg-architecture": notKnown, "systemd-detect-virt": notKnown, "lsb_release": notKnown,
+		"pam_getenv": notKnown, "pg_conftool": notKnown, "pg_lsclusters": func(*call) status { return success }, "dpkg-vendor": notKnown, "dpkg-architecture": notKnown, "systemd-detect-virt": notKnown, "lsb_release": notKnown,
 		"clear": notKnown, "sleep": func(*call) status { return success }, "logger": func(*call) status { return success },
-		"nawk": notKnown, "mawk": notKnown,
 	}
 }
 
@@ -155,6 +154,63 @@ func dirname(c *call) status {
 		return unsure
 	}
 	c.print(path.Dir(c.args[0]) + "\n")
+	return success
+}
+
+// filter is a program that gives nothing where it gets nothing.
+func filter(c *call) status {
+	for _, a := range c.args {
+		if strings.Contains(a, "BEGIN") || strings.Contains(a, "END") || c.r.has(c.path(a)) {
+			return unsure
+		}
+	}
+	if c.in.text != "" {
+		return unsure
+	}
+	return success
+}
+
+// xargs runs what follows once for all that it reads, or not at all.
+func xargs(c *call) status {
+	args := c.args
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
+		if args[0] != "-r" && args[0] != "--no-run-if-empty" && args[0] != "-0" {
+			return c.sedUnsure(true)
+		}
+		args = args[1:]
+	}
+	if c.in.text == "" {
+		return success
+	}
+	if len(args) == 0 || !c.step() {
+		return unsure
+	}
+	sub := c.child()
+	sub.run(append(slices.Clone(args), strings.Fields(strings.ReplaceAll(c.in.text, "\x00", " "))...))
+	return sub.last
+}
+
+// seq counts, for loops.
+func seq(c *call) status {
+	n := []int{1, 1, 0}
+	for i, a := range c.args {
+		v, err := strconv.Atoi(a)
+		if err != nil || len(c.args) > 3 {
+			return unsure
+		}
+		switch {
+		case i == len(c.args)-1:
+			n[2] = v
+		default:
+			n[i] = v
+		}
+	}
+	if n[1] == 0 || (n[2]-n[0])/n[1] > 1000 {
+		return unsure
+	}
+	for i := n[0]; n[1] > 0 && i <= n[2] || n[1] < 0 && i >= n[2]; i += n[1] {
+		c.print(strconv.Itoa(i) + "\n")
+	}
 	return success
 }
 

@@ -66,7 +66,7 @@ func sed(c *call) status {
 // sedUnsure leaves a change of a file that is not understood.
 func (c *call) sedUnsure(inPlace bool) status {
 	if inPlace {
-		c.leave("sed " + strings.Join(c.args, " "))
+		c.leave(c.name + " " + strings.Join(c.args, " "))
 	}
 	return unsure
 }

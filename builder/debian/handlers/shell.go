@@ -66,6 +66,8 @@ type shell struct {
 	maybe int
 	depth int
 	steps *int
+	// user is who runs it, for what su runs.
+	user string
 	// last is $?.
 	last status
 	jump jump
@@ -106,7 +108,7 @@ var errTooLong = errors.New("it is too long to be read")
 func newShell(r *root, p *pkg, script string, args ...string) *shell {
 	sh := &shell{
 		r: r, p: p, args: args, vars: map[string]expand.Variable{}, funcs: map[string]*syntax.Stmt{},
-		steps: new(int), out: &strings.Builder{}, in: &input{},
+		user: "root", steps: new(int), out: &strings.Builder{}, in: &input{},
 	}
 	arch := p.meta.Architecture
 	for name, value := range map[string]string{
@@ -124,8 +126,14 @@ func newShell(r *root, p *pkg, script string, args ...string) *shell {
 // read, because it is in another language, is left as a whole.
 func (r *root) readScript(p *pkg, script, text string, args ...string) {
 	sh := newShell(r, p, script, args...)
+	// A script of the name config may only ask questions; nothing of it is
+	// worth a word.
+	left := p.left
 	if err := sh.source(script, text); err != nil {
 		sh.leave(fmt.Sprintf("%s, as a whole: %v", script, err))
+	}
+	if script == "config" {
+		p.left = left
 	}
 }
 

@@ -26,7 +26,7 @@ var dpkgStatus = class{name: "dpkg status", finish: func(r *root) error {
 		if p.control.Get("Multi-Arch") == "same" {
 			name += ":" + p.meta.Architecture
 		}
-		if err := r.write(dpkgDir+"info/"+name+".list", "/.\n"+strings.Join(p.paths, "\n")+"\n"); err != nil {
+		if err := r.create(dpkgDir+"info/"+name+".list", "/.\n"+strings.Join(p.paths, "\n")+"\n"); err != nil {
 			return err
 		}
 		for _, member := range []string{"md5sums", "conffiles"} {
@@ -37,7 +37,7 @@ var dpkgStatus = class{name: "dpkg status", finish: func(r *root) error {
 			if text == "" {
 				continue
 			}
-			if err := r.write(dpkgDir+"info/"+name+"."+member, text); err != nil {
+			if err := r.create(dpkgDir+"info/"+name+"."+member, text); err != nil {
 				return err
 			}
 		}
@@ -45,7 +45,7 @@ var dpkgStatus = class{name: "dpkg status", finish: func(r *root) error {
 	for name, text := range map[string]string{
 		"status": all.String(), "available": "", "diversions": r.diversionList(), "info/format": "1\n", "arch": r.arch() + "\n",
 	} {
-		if err := r.write(dpkgDir+name, text); err != nil {
+		if err := r.create(dpkgDir+name, text); err != nil {
 			return err
 		}
 	}

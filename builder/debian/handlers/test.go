@@ -149,7 +149,7 @@ func (sh *shell) unary(op, word string) status {
 	if word == "" {
 		return failure
 	}
-	n, _, err := sh.r.find(sh.path(word), op != "-L" && op != "-h")
+	n, real, err := sh.r.find(sh.path(word), op != "-L" && op != "-h")
 	if err != nil {
 		return failure
 	}
@@ -162,6 +162,10 @@ func (sh *shell) unary(op, word string) status {
 		return when(n.kind == file)
 	case "-L", "-h":
 		return when(n.kind == link)
+	case "-O":
+		return when(owned(sh.r.ownerOf(real, n).User, sh.user))
+	case "-G":
+		return when(owned(sh.r.ownerOf(real, n).Group, sh.r.primaryGroup(sh.user)))
 	case "-x":
 		return when(n.kind == folder || n.executable())
 	case "-s":
@@ -173,6 +177,9 @@ func (sh *shell) unary(op, word string) status {
 	}
 	return unsure
 }
+
+// owned compares names of owners; root has several.
+func owned(a, b string) bool { return a == b || isRoot(a) && isRoot(b) }
 
 // testExpr is [[ ]], which bash has.
 func (sh *shell) testExpr(x syntax.TestExpr) status {

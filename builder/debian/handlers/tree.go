@@ -256,6 +256,14 @@ func (r *root) write(p, text string) error {
 	return nil
 }
 
+// create is write that makes folders that are missing.
+func (r *root) create(p, text string) error {
+	if _, err := r.mkdirAll(path.Dir(p)); err != nil {
+		return err
+	}
+	return r.write(p, text)
+}
+
 // remove takes a path away; a link itself, not what it leads to.
 func (r *root) remove(p string, all bool) error {
 	n, real, err := r.find(p, false)

@@ -79,8 +79,7 @@ func (w *writer) topLevel(name string, n *node) error {
 		return fmt.Errorf("cannot put %s of package %s into a system: the root has folders only", p, n.from.name)
 	case len(n.kids) == 0:
 		if !n.given {
-			o := w.r.ownerOf(p, n)
-			w.root.Dirs = append(w.root.Dirs, spec.Dir{Path: p, Mode: o.Mode, User: o.User, Group: o.Group})
+			w.root.Dirs = append(w.root.Dirs, w.dir(p, n))
 		}
 		return nil
 	}
@@ -113,6 +112,15 @@ func plainMode(n *node, exec bool) uint32 {
 		return 0o755
 	}
 	return 0o644
+}
+
+// dir is an empty folder with its owner.
+func (w *writer) dir(p string, n *node) spec.Dir {
+	o, ok := w.ownerOf(p, n)
+	if !ok {
+		o.Mode = 0o755
+	}
+	return spec.Dir{Path: p, Mode: o.Mode, User: o.User, Group: o.Group}
 }
 
 // ownerOf is an owner that somebody speaks of.
@@ -217,7 +225,7 @@ func (w *writer) lower(name string, top *node) error {
 			return nil
 		}
 		if n.kind == folder {
-			if n.from != nil {
+			if n.from != nil || n == top {
 				return nil
 			}
 			return dirs(p)
@@ -228,6 +236,9 @@ func (w *writer) lower(name string, top *node) error {
 		_, err := w.emit(filepath.Join(w.out, p), n)
 		return err
 	})
+	if name == "opt" && len(top.kids) == 0 {
+		w.root.Dirs = append(w.root.Dirs, w.dir("/opt", top))
+	}
 	if wrote {
 		lower := []spec.Lower{{Item: w.self, Sub: name}}
 		if name == "usr" {
@@ -254,8 +265,7 @@ func (w *writer) lowers(name string) []spec.Lower {
 func (w *writer) volatile(p string, n *node) error {
 	return n.each(p, func(p string, n *node) error {
 		if n.kind == folder && !n.given {
-			o := w.r.ownerOf(p, n)
-			w.run = append(w.run, spec.Dir{Path: p, Mode: o.Mode, User: o.User, Group: o.Group})
+			w.run = append(w.run, w.dir(p, n))
 		}
 		return nil
 	})

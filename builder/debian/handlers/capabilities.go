@@ -1,0 +1,36 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package handlers
+
+import "strings"
+
+// capabilities claims setcap: an item cannot have what it gives, so the
+// program becomes a privileged one.
+var capabilities = class{name: "capabilities", commands: map[string]command{"setcap": setcap}}
+
+func setcap(c *call) status {
+	args := c.args
+	for len(args) > 0 && (args[0] == "-q" || args[0] == "-v") {
+		args = args[1:]
+	}
+	if len(args) != 2 {
+		return unsure
+	}
+	if args[0] == "-r" {
+		return success
+	}
+	names, how, ok := strings.Cut(args[0], "=")
+	if !ok {
+		names, how, ok = strings.Cut(args[0], "+")
+	}
+	if !ok || how != "ep" && how != "eip" && how != "pe" {
+		return unsure
+	}
+	n, real, err := c.r.find(c.path(args[1]), true)
+	if err != nil || n.kind != file {
+		return failure
+	}
+	c.r.capabilities[real] = strings.Split(names, ",")
+	return success
+}

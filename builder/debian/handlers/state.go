@@ -1,0 +1,27 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package handlers
+
+// state names the programs that make what must differ from system to system:
+// keys and data. They are left, in a few words; a service makes such things
+// at the first boot.
+var state = class{name: "state", quiet: true, commands: map[string]command{
+	"ssh-keygen":         leaveTo("ssh-keygen (keys of its own)"),
+	"make-ssl-cert":      leaveTo("make-ssl-cert (a key of its own)"),
+	"pg_createcluster":   leaveTo("pg_createcluster (data of its own)"),
+	"mysql_install_db":   leaveTo("mysql_install_db (data of its own)"),
+	"dbus-uuidgen":       idleCommand,
+	"uuidgen":            func(*call) status { return unsure },
+	"debian-sys-maint":   leaveTo("debian-sys-maint (a password of its own)"),
+	"mariadb-install-db": leaveTo("mariadb-install-db (data of its own)"),
+}}
+
+func idleCommand(*call) status { return success }
+
+func leaveTo(words string) command {
+	return func(c *call) status {
+		c.leave(words)
+		return success
+	}
+}
