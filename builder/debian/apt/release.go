@@ -90,7 +90,7 @@ func parseDate(s string) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, errors.New("there is none")
 	}
-	for _, form := range []string{"Mon, _2 Jan 2006 15:04:05 MST", "Mon, 02 Jan 2006 15:04:05 -0700", "Mon, _2 Jan 2006 15:04:05 -0700"} {
+	for _, form := range []string{"Mon, _2 Jan 2006 15:04:05 -0700", "Mon, _2 Jan 2006 15:04:05 MST"} {
 		t, err := time.Parse(form, s)
 		if err != nil {
 			continue
