@@ -65,25 +65,29 @@ func NewSource(g *derivation.Graph, l *lock.Lock) *Source {
 func (s *Source) Package(name string, pos derivation.Position) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if item, ok := s.items[name]; ok {
-		if s.asked[name] == (derivation.Position{}) {
-			s.asked[name] = pos
-		}
-		return item, nil
-	}
 	if err := validName(name); err != nil {
 		return "", service.At(pos, err)
 	}
-	item, err := s.item(name, pos)
+	if s.asked[name] == (derivation.Position{}) {
+		s.asked[name] = pos
+	}
+	return s.item(name, pos)
+}
+
+// item declares a package item, or what stands in for it, once.
+func (s *Source) item(name string, pos derivation.Position) (string, error) {
+	if item, ok := s.items[name]; ok {
+		return item, nil
+	}
+	item, err := s.declare(name, pos)
 	if err != nil {
 		return "", service.At(pos, fmt.Errorf("cannot use package %q: %w", name, err))
 	}
-	s.asked[name], s.items[name], s.is[item] = pos, item, true
+	s.items[name], s.is[item] = item, true
 	return item, nil
 }
 
-// item declares a package item, or what stands in for it.
-func (s *Source) item(name string, pos derivation.Position) (string, error) {
+func (s *Source) declare(name string, pos derivation.Position) (string, error) {
 	own, ok := s.lock.Package(name)
 	if !ok {
 		return recipe.Package(s.graph, name, nil, "", pos)
@@ -152,7 +156,15 @@ func (s *Source) Use(policy service.PackagePolicy) ([]string, error) {
 	if s.policy == nil {
 		s.policy = &policy
 	}
-	return s.lock.Base(), nil
+	var items []string
+	for _, name := range s.lock.Base() {
+		item, err := s.item(name, policy.Pos)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item)
+	}
+	return items, nil
 }
 
 // Root implements service.Packages.

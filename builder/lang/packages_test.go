@@ -34,7 +34,8 @@ func (f *fakePackages) Is(path string) bool { return f.named[path] != "" }
 
 func (f *fakePackages) Use(p service.PackagePolicy) ([]string, error) {
 	f.policy = p
-	return []string{"base-files"}, nil
+	item, err := f.Package("base-files", p.Pos)
+	return []string{item}, err
 }
 
 func (f *fakePackages) Root(items []string, _ derivation.Position) (string, error) {

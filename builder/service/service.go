@@ -35,10 +35,10 @@ type Packages interface {
 	Package(name string, pos derivation.Position) (string, error)
 	// Is says whether a path is that of a package item.
 	Is(path string) bool
-	// Use tells how a system wants its packages chosen, and gives the names of
+	// Use tells how a system wants its packages chosen, and gives the items of
 	// those that every such system has. All systems of an evaluation want the
 	// same.
-	Use(policy PackagePolicy) (base []string, err error)
+	Use(policy PackagePolicy) (items []string, err error)
 	// Root gives the path of the tree that the packages in the closure of
 	// these items make together; "" when no package is among what they are
 	// made from.

@@ -37,19 +37,18 @@ func (d *Debian) Validate() error {
 // packages are the items of a system's packages: those that its source adds,
 // then those that it names.
 func (o *OperatingSystem) packages(env *service.Env) ([]string, error) {
-	var names []string
+	var items []string
 	if env.Packages != nil {
 		policy := service.PackagePolicy{Essential: "none", Pos: o.Pos}
 		if d := o.PackageSource; d != nil {
 			policy = service.PackagePolicy{Suite: d.Suite, Essential: d.Essential, Ignore: d.Ignore, Pos: d.Pos}
 		}
 		var err error
-		if names, err = env.Packages.Use(policy); err != nil {
+		if items, err = env.Packages.Use(policy); err != nil {
 			return nil, err
 		}
 	}
-	var items []string
-	for _, name := range slices.Concat(names, o.Packages) {
+	for _, name := range o.Packages {
 		item, err := services.PackageItem(env, name, o.Pos)
 		if err != nil {
 			return nil, service.At(o.Pos, err)
