@@ -136,9 +136,30 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	return h, nil
 }
 
-// path gives the place of a file of apt's configuration.
+// path gives the place of a file or folder of apt's configuration, which may
+// have been moved.
 func (h *Host) path(name string) string {
-	return filepath.Join(h.cfg.Root, "etc/apt", name)
+	top, file, _ := strings.Cut(name, "/")
+	for _, option := range [][2]string{{pathOptions[top], top}, {"Dir::Etc", "etc/apt"}, {"Dir", "/"}} {
+		part := option[1]
+		if moved := h.conf.get(option[0]); moved != "" {
+			part = moved
+		}
+		if file = filepath.Join(part, file); filepath.IsAbs(file) {
+			break
+		}
+	}
+	return filepath.Join(h.cfg.Root, file)
+}
+
+// pathOptions are the options that move the files of the configuration.
+var pathOptions = map[string]string{
+	"sources.list":   "Dir::Etc::SourceList",
+	"sources.list.d": "Dir::Etc::SourceParts",
+	"trusted.gpg":    "Dir::Etc::Trusted",
+	"trusted.gpg.d":  "Dir::Etc::TrustedParts",
+	"auth.conf":      "Dir::Etc::Netrc",
+	"auth.conf.d":    "Dir::Etc::NetrcParts",
 }
 
 // Arch is the architecture of the host as dpkg names it.

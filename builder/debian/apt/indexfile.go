@@ -75,7 +75,7 @@ func (h *Host) index(ctx context.Context, v *verified, name string, cached bool)
 	if len(errs) > 0 {
 		return nil, joinPlaces(errs)
 	}
-	return nil, fmt.Errorf("the release file has no SHA256 of it, so it cannot be verified (is the component right? the source at %s names it)", v.archive.where)
+	return nil, fmt.Errorf("the release file has no SHA256 of it, so it cannot be verified (the archive has the components %q; the source at %s names those that are wanted)", v.components, v.archive.where)
 }
 
 // fetchIndex gets an index by its hash where the archive offers that, since

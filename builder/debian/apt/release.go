@@ -59,11 +59,11 @@ func parseRelease(text []byte) (*release, error) {
 	r.byHash, _ = parseBool(s.Get("Acquire-By-Hash"))
 	r.allApart = r.allApart && slices.Contains(r.architectures, "all")
 	if r.date, err = parseDate(s.Get("Date")); err != nil {
-		return nil, fmt.Errorf("Date: %w", err)
+		return nil, fmt.Errorf("its Date: %w", err)
 	}
 	if until := s.Get("Valid-Until"); until != "" {
 		if r.validUntil, err = parseDate(until); err != nil {
-			return nil, fmt.Errorf("Valid-Until: %w", err)
+			return nil, fmt.Errorf("its Valid-Until: %w", err)
 		}
 	}
 	for _, line := range s.Lines("SHA256") {

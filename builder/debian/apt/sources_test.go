@@ -212,6 +212,26 @@ func TestWhichFiles(t *testing.T) {
 	}
 }
 
+// TestMovedFiles has its configuration elsewhere.
+func TestMovedFiles(t *testing.T) {
+	const line = "deb http://example.org/%s ./\n"
+	root := host(t, map[string]string{
+		"apt.conf":         `Dir::Etc::SourceList "other.list"; Dir::Etc { SourceParts "/srv/parts"; Netrc "/dev/null"; };`,
+		"other.list":       fmt.Sprintf(line, "a"),
+		"sources.list":     fmt.Sprintf(line, "b"),
+		"auth.conf":        "nonsense",
+		"sources.list.d/c": fmt.Sprintf(line, "c"),
+	})
+	write(t, filepath.Join(root, "srv/parts/d.list"), []byte(fmt.Sprintf(line, "d")))
+	h, err := Open(context.Background(), Config{Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(h.archives); got != "[http://example.org/a ./ http://example.org/d ./]" {
+		t.Error(got)
+	}
+}
+
 // TestOpenErrors is about configurations that nothing can be made of.
 func TestOpenErrors(t *testing.T) {
 	tests := []struct {
