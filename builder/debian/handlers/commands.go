@@ -120,7 +120,7 @@ var ownCommands map[string]command
 func init() {
 	quiet := func(*call) status { return success }
 	ownCommands = map[string]command{
-		":": quiet, "true": quiet, "umask": quiet, "trap": quiet, "wait": quiet, "alias": quiet, "ulimit": quiet, "hash": quiet,
+		":": quiet, "true": quiet, "umask": umask, "trap": quiet, "wait": quiet, "alias": quiet, "ulimit": quiet, "hash": quiet,
 		"false":    func(*call) status { return failure },
 		"set":      setCommand,
 		"shift":    shiftCommand,
@@ -215,6 +215,16 @@ func declare(c *call) status {
 		}
 	}
 	return success
+}
+
+func umask(c *call) status {
+	if len(c.args) == 1 {
+		if m, err := strconv.ParseUint(c.args[0], 8, 9); err == nil {
+			c.mask = uint32(m)
+			return success
+		}
+	}
+	return unsure
 }
 
 func unset(c *call) status {

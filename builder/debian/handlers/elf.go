@@ -165,33 +165,39 @@ func (p *program) readDynamic(f io.ReaderAt, s segment, segments []segment, orde
 		}
 	}
 	for _, l := range segments {
-		// The table is known by its address in memory.
+		// The table is known by its address in memory. It may be large, so
+		// that each name is read alone.
 		if l.kind != elf.PT_LOAD || table < l.addr || table-l.addr >= l.len {
 			continue
 		}
-		names, err := part(f, l.offset+(table-l.addr), size)
-		if err != nil {
-			return err
-		}
-		for _, at := range needed {
-			if s := word(names, at); s != "" {
+		at := l.offset + (table - l.addr)
+		for _, n := range needed {
+			if s := word(f, at, n, size); s != "" {
 				p.needed = append(p.needed, s)
 			}
 		}
 		if named {
-			p.soname = word(names, soname)
+			p.soname = word(f, at, soname, size)
 		}
 		return nil
 	}
 	return nil
 }
 
-// word is the string at an offset of a table.
-func word(names []byte, at uint64) string {
-	if at >= uint64(len(names)) {
+// word is the string at an offset of a table, "" where it has none.
+func word(f io.ReaderAt, table, at, size uint64) string {
+	if at >= size || table+at > 1<<40 {
 		return ""
 	}
-	w, _, _ := bytes.Cut(names[at:], []byte{0})
+	b := make([]byte, min(256, size-at))
+	n, err := f.ReadAt(b, int64(table+at))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return ""
+	}
+	w, _, ended := bytes.Cut(b[:n], []byte{0})
+	if !ended {
+		return ""
+	}
 	return string(w)
 }
 

@@ -331,7 +331,7 @@ func touch(c *call) status {
 	}
 	for _, p := range rest {
 		if !c.r.has(c.path(p)) {
-			if err := c.r.write(c.path(p), ""); err != nil {
+			if err := c.newFile(c.path(p), ""); err != nil {
 				return failure
 			}
 		}

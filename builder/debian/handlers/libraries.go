@@ -127,8 +127,8 @@ func (r *root) loaderInclude(pattern string, depth int) ([]string, error) {
 	return out, nil
 }
 
-// librariesIn are the entries of one folder: links by their own name, files
-// by the name that they say, for which a link is made where there is none.
+// librariesIn are the entries of one folder, by the name that a library says
+// it has; a link of that name is made where there is none.
 func (r *root) librariesIn(dir string, n *node, a abi) ([]library, error) {
 	var out []library
 	for _, name := range n.names() {
@@ -147,7 +147,7 @@ func (r *root) librariesIn(dir string, n *node, a abi) ([]library, error) {
 			continue
 		}
 		entry := name
-		if n.kids[name].kind == file && p.soname != "" && !strings.Contains(p.soname, "/") {
+		if p.soname != "" && !strings.Contains(p.soname, "/") && !forLinker(n.kids[name], name, p.soname) {
 			entry = p.soname
 			if n.kids[entry] == nil {
 				if err := r.put(path.Join(dir, entry), &node{kind: link, text: name}); err != nil {
@@ -161,6 +161,12 @@ func (r *root) librariesIn(dir string, n *node, a abi) ([]library, error) {
 		}
 	}
 	return out, nil
+}
+
+// forLinker says whether a link is the one by which the linker finds a
+// library, libx.so, which is an entry of its own.
+func forLinker(n *node, name, soname string) bool {
+	return n.kind == link && strings.HasSuffix(name, ".so") && strings.HasPrefix(soname, name)
 }
 
 func libraryName(name string) bool {

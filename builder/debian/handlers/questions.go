@@ -24,7 +24,7 @@ func init() {
 		"echo": echo, "printf": printf, "cat": cat, "test": test, "[": test,
 		"which": (*call).which, "getent": getent, "id": id, "basename": basename, "dirname": dirname,
 		"grep": grep, "egrep": grep, "fgrep": grep, "cut": cut, "tr": tr, "sed": sed, "readlink": readlink, "realpath": readlink,
-		"dpkg": dpkg, "dpkg-query": dpkgQuery, "ls": list, "uname": func(c *call) status { return unsure },
+		"dpkg": dpkg, "dpkg-query": dpkgQuery, "ls": list, "uname": uname,
 		"hostname": notKnown, "date": notKnown, "md5sum": notKnown, "sha1sum": notKnown, "sha256sum": notKnown, "sha512sum": notKnown,
 		"awk": filter, "nawk": filter, "mawk": filter, "sort": filter, "uniq": filter, "head": filter, "tail": filter, "tac": filter, "rev": filter, "xargs": xargs, "wc": notKnown,
 		"cmp": notKnown, "diff": notKnown, "who": notKnown, "whoami": notKnown, "stat": notKnown, "expr": notKnown, "seq": seq, "runlevel": notKnown,
@@ -154,6 +154,23 @@ func dirname(c *call) status {
 		return unsure
 	}
 	c.print(path.Dir(c.args[0]) + "\n")
+	return success
+}
+
+// uname knows the system and the processor, not the kernel.
+func uname(c *call) status {
+	switch strings.Join(c.args, " ") {
+	case "", "-s":
+		c.print("Linux\n")
+	case "-m":
+		machine, _, _ := strings.Cut(abis[c.r.arch()].triplet, "-")
+		if machine == "" {
+			return unsure
+		}
+		c.print(machine + "\n")
+	default:
+		return unsure
+	}
 	return success
 }
 

@@ -68,6 +68,8 @@ type shell struct {
 	steps *int
 	// user is who runs it, for what su runs.
 	user string
+	// mask is the umask.
+	mask uint32
 	// last is $?.
 	last status
 	jump jump
@@ -94,6 +96,8 @@ const (
 // input is what a command reads.
 type input struct{ text string }
 
+const defaultMask = 0o022
+
 // Bounds of a script; real ones stay far below.
 const (
 	maxSteps = 50_000
@@ -108,7 +112,7 @@ var errTooLong = errors.New("it is too long to be read")
 func newShell(r *root, p *pkg, script string, args ...string) *shell {
 	sh := &shell{
 		r: r, p: p, args: args, vars: map[string]expand.Variable{}, funcs: map[string]*syntax.Stmt{},
-		user: "root", steps: new(int), out: &strings.Builder{}, in: &input{},
+		user: "root", mask: defaultMask, steps: new(int), out: &strings.Builder{}, in: &input{},
 	}
 	arch := p.meta.Architecture
 	for name, value := range map[string]string{

@@ -32,10 +32,10 @@ func (r *root) addShells(list ...string) error {
 	} else {
 		have = "# /etc/shells: valid login shells\n"
 	}
-	known := strings.Split(have, "\n")
+	there := strings.Split(have, "\n")
 	for _, s := range list {
-		if !slices.Contains(known, s) {
-			known = append(known, s)
+		if !slices.Contains(there, s) {
+			there = append(there, s)
 			have += s + "\n"
 		}
 	}
@@ -51,17 +51,7 @@ func finishShells(r *root) error {
 				return err
 			}
 			for _, line := range lines(text) {
-				if !strings.HasPrefix(line, "/") {
-					continue
-				}
-				list = append(list, line)
-				// On a merged system each shell has two names.
-				if rest, ok := strings.CutPrefix(line, "/usr/"); ok {
-					line = "/" + rest
-				} else {
-					line = "/usr" + line
-				}
-				if r.has(line) {
+				if strings.HasPrefix(line, "/") {
 					list = append(list, line)
 				}
 			}
@@ -70,5 +60,27 @@ func finishShells(r *root) error {
 	if len(list) == 0 && !r.has(shellsFile) {
 		return nil
 	}
-	return r.addShells(list...)
+	if err := r.addShells(list...); err != nil {
+		return err
+	}
+	n, _, err := r.find(shellsFile, true)
+	if err != nil {
+		return err
+	}
+	text, err := n.bytes()
+	if err != nil {
+		return err
+	}
+	// On a merged system each shell has two paths.
+	var twins []string
+	for _, line := range lines(text) {
+		twin := "/usr" + line
+		if rest, ok := strings.CutPrefix(line, "/usr/"); ok {
+			twin = "/" + rest
+		}
+		if strings.HasPrefix(line, "/") && r.has(twin) {
+			twins = append(twins, twin)
+		}
+	}
+	return r.addShells(twins...)
 }

@@ -9,6 +9,8 @@ import (
 
 	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/syntax"
+
+	"osbuild/runner/spec"
 )
 
 func (sh *shell) stmts(list []*syntax.Stmt) {
@@ -59,8 +61,14 @@ func (sh *shell) redirect(s *syntax.Stmt) func(string) {
 			continue // of standard error and the like nothing is kept
 		}
 		switch rd.Op {
-		case syntax.Hdoc, syntax.DashHdoc:
+		case syntax.Hdoc:
 			sh.in = &input{sh.document(rd.Hdoc)}
+		case syntax.DashHdoc:
+			var b strings.Builder
+			for line := range strings.Lines(sh.document(rd.Hdoc)) {
+				b.WriteString(strings.TrimLeft(line, "\t"))
+			}
+			sh.in = &input{b.String()}
 		case syntax.RdrIn:
 			sh.in = &input{sh.contentOf(sh.literal(rd.Word))}
 		case syntax.RdrOut, syntax.RdrClob, syntax.AppOut:
@@ -91,12 +99,26 @@ func (sh *shell) save(p, text string, add bool) {
 			text = have + text
 		}
 	}
-	if err := sh.r.write(p, bounded(text)); err != nil {
+	if err := sh.newFile(p, bounded(text)); err != nil {
 		sh.leave("> " + p)
 		sh.last = failure
 		return
 	}
 	sh.p.did[classFiles] = true
+}
+
+// newFile writes a file; one that was not there gets the mode that the umask
+// leaves.
+func (sh *shell) newFile(p, text string) error {
+	there := sh.r.has(p)
+	if err := sh.r.write(p, text); err != nil || there || sh.mask == defaultMask {
+		return err
+	}
+	n, _, err := sh.r.find(p, true)
+	if err == nil && !n.given {
+		n.owner = &spec.Owner{Mode: 0o666 &^ sh.mask}
+	}
+	return err
 }
 
 // contentOf is what a file has, as far as it can be known.
