@@ -214,7 +214,7 @@ func (a *attempt) options(dep control.Dependency, root bool) ([]*candidate, erro
 		if a.locked[r.Name] || a.ix.newest(r.Name) == nil {
 			continue
 		}
-		for _, p := range a.ix.names[r.Name][1:] {
+		for _, p := range a.ix.all(r.Name)[1:] {
 			c, err := a.read(p)
 			if err != nil {
 				return nil, err

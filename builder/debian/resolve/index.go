@@ -13,9 +13,10 @@ import (
 // Index is what can be chosen from. It is not changed after it was made.
 type Index struct {
 	arch string
-	// names has the versions of each name, the highest first; the first one is
-	// the candidate.
-	names     map[string][]*control.Package
+	names map[string]int32 // in versions
+	// versions has the packages of each name, the highest version first: the
+	// candidate.
+	versions  [][]*control.Package
 	providers map[string][]provider // of virtual and of real names
 	essential []string              // sorted
 }
@@ -33,7 +34,8 @@ type provider struct {
 func NewIndex(arch string, pkgs []*control.Package) *Index {
 	ix := &Index{
 		arch:      arch,
-		names:     make(map[string][]*control.Package, len(pkgs)),
+		names:     make(map[string]int32, len(pkgs)),
+		versions:  make([][]*control.Package, 0, len(pkgs)),
 		providers: map[string][]provider{},
 	}
 	pool := make([]*control.Package, len(pkgs)) // for the many names with one version
@@ -41,22 +43,24 @@ func NewIndex(arch string, pkgs []*control.Package) *Index {
 		if p.Arch != arch && p.Arch != "all" {
 			continue
 		}
-		same, ok := ix.names[p.Name]
+		i, ok := ix.names[p.Name]
 		if !ok {
+			ix.names[p.Name] = int32(len(ix.versions))
 			pool[0] = p
-			ix.names[p.Name], pool = pool[:1:1], pool[1:]
+			ix.versions, pool = append(ix.versions, pool[:1:1]), pool[1:]
 			continue
 		}
+		same := ix.versions[i]
 		at := len(same)
 		for at > 0 && p.Before(same[at-1]) {
 			at--
 		}
-		ix.names[p.Name] = slices.Insert(same, at, p)
+		ix.versions[i] = slices.Insert(same, at, p)
 	}
-	for name, versions := range ix.names {
+	for _, versions := range ix.versions {
 		p := versions[0]
 		if p.Essential {
-			ix.essential = append(ix.essential, name)
+			ix.essential = append(ix.essential, p.Name)
 		}
 		if p.Provides == "" {
 			continue
@@ -103,9 +107,17 @@ func foreign(qualifier, arch string) bool {
 	return true
 }
 
+// all are the packages of a name, the highest version first.
+func (ix *Index) all(name string) []*control.Package {
+	if i, ok := ix.names[name]; ok {
+		return ix.versions[i]
+	}
+	return nil
+}
+
 // newest is the candidate of a name, nil when there is none.
 func (ix *Index) newest(name string) *control.Package {
-	if versions := ix.names[name]; len(versions) > 0 {
+	if versions := ix.all(name); versions != nil {
 		return versions[0]
 	}
 	return nil

@@ -185,3 +185,97 @@ func encode(t testing.TB, l *lock.Lock) string {
 	}
 	return string(bytes.Clone(data))
 }
+
+// TestRefusalsAreRight looks at what is refused in random archives: no set of
+// candidates at all is a right choice.
+func TestRefusalsAreRight(t *testing.T) {
+	refused := 0
+	for seed := int64(0); refused < 200 && seed < 2000; seed++ {
+		text := randomIndex(rand.New(rand.NewSource(seed)))
+		ix := NewIndex("amd64", packages(t, text))
+		roots := []string{"a", "b"}
+		if _, err := Resolve(ix, Request{Roots: roots}); err == nil {
+			continue
+		}
+		refused++
+		if set := anyChoice(t, ix, roots); set != "" {
+			t.Fatalf("seed %d: refused, but %s is a choice in\n%s", seed, set, text)
+		}
+	}
+	if refused < 100 {
+		t.Errorf("only %d archives were refused", refused)
+	}
+}
+
+// anyChoice tries all sets of candidates.
+func anyChoice(t *testing.T, ix *Index, roots []string) string {
+	t.Helper()
+	var names []string
+	for name := range ix.names {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	all := make([]*candidate, len(names))
+	for i, name := range names {
+		c, err := fromIndex(ix.newest(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[i] = c
+	}
+	// who is the set of candidates that are what a relation names.
+	who := func(r control.Relation) (set uint) {
+		for i, c := range all {
+			if c.is(r, ix.arch) || slices.ContainsFunc(c.provides, func(p control.Relation) bool {
+				return p.Name == r.Name && provided(p.Version, r, ix.arch)
+			}) {
+				set |= 1 << i
+			}
+		}
+		return set
+	}
+	needs, excludes := make([][]uint, len(all)), make([]uint, len(all))
+	var must uint
+	for i, c := range all {
+		for _, dep := range c.depends {
+			var set uint
+			for _, r := range dep {
+				set |= who(r)
+			}
+			needs[i] = append(needs[i], set)
+		}
+		for _, e := range c.excludes {
+			excludes[i] |= who(e.Relation) &^ (1 << i)
+		}
+		if slices.Contains(roots, c.name) {
+			must |= 1 << i
+		}
+	}
+sets:
+	for set := uint(0); set < 1<<len(all); set++ {
+		if set&must != must {
+			continue
+		}
+		for i := range all {
+			if set&(1<<i) == 0 {
+				continue
+			}
+			if set&excludes[i] != 0 {
+				continue sets
+			}
+			for _, need := range needs[i] {
+				if set&need == 0 {
+					continue sets
+				}
+			}
+		}
+		var chosen []string
+		for i, c := range all {
+			if set&(1<<i) != 0 {
+				chosen = append(chosen, c.String())
+			}
+		}
+		return strings.Join(chosen, ", ")
+	}
+	return ""
+}

@@ -150,7 +150,7 @@ func newSolver(ix *Index, r Request) (*solver, error) {
 func (s *solver) readPins() error {
 	for name, pin := range s.pins {
 		var same *control.Package
-		for _, p := range s.ix.names[name] {
+		for _, p := range s.ix.all(name) {
 			if p.SHA256 == pin.SHA256 && string(p.Version) == pin.Version {
 				same = p
 			}
