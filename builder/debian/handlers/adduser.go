@@ -38,7 +38,7 @@ func adduser(c *call) status {
 		return unsure // a person's account is for the system's declaration
 	}
 	u := spec.User{Name: rest[0], Group: "nogroup", Home: noHome, Shell: noLogin}
-	id, ok := number1(values['u'])
+	id, ok := lastID(values['u'])
 	if !ok {
 		return unsure
 	}
@@ -83,8 +83,8 @@ func last(to *string, values []string) {
 	}
 }
 
-// number1 is the id of an option, nil where there is none.
-func number1(values []string) (*int, bool) {
+// lastID is the id of an option, nil where there is none.
+func lastID(values []string) (*int, bool) {
 	if len(values) == 0 {
 		return nil, true
 	}
@@ -103,7 +103,7 @@ func addgroup(c *call) status {
 	if len(rest) == 2 {
 		return c.r.join(rest[0], rest[1])
 	}
-	id, ok := number1(values['g'])
+	id, ok := lastID(values['g'])
 	if !ok {
 		return unsure
 	}
@@ -116,7 +116,7 @@ func groupadd(c *call) status {
 	if !ok || len(rest) != 1 {
 		return unsure
 	}
-	id, ok := number1(values['g'])
+	id, ok := lastID(values['g'])
 	if !ok {
 		return unsure
 	}
@@ -133,7 +133,7 @@ func useradd(c *call) status {
 		return unsure
 	}
 	u := spec.User{Name: rest[0], Group: rest[0], Home: "/home/" + rest[0], Shell: noLogin}
-	id, ok := number1(values['u'])
+	id, ok := lastID(values['u'])
 	if !ok {
 		return unsure
 	}

@@ -11,11 +11,11 @@ import (
 type alternative struct {
 	path     string
 	priority int
-	slaves   map[string]alternative2
+	slaves   map[string]follower
 }
 
-// alternative2 is a link that follows the choice of a group.
-type alternative2 struct{ link, path string }
+// follower is a link that follows the choice of a group.
+type follower struct{ link, path string }
 
 // group of alternatives: the link, and what it may lead to.
 type choice struct {
@@ -55,13 +55,13 @@ func updateAlternatives(c *call) status {
 				return unsure
 			}
 			name, group = c.args[i+1], c.args[i+2]
-			alt = alternative{path: c.args[i+3], priority: priority, slaves: map[string]alternative2{}}
+			alt = alternative{path: c.args[i+3], priority: priority, slaves: map[string]follower{}}
 			i += 4
 		case "--slave", "--follower":
 			if !more(3) {
 				return unsure
 			}
-			alt.slaves[c.args[i+2]] = alternative2{c.args[i+1], c.args[i+3]}
+			alt.slaves[c.args[i+2]] = follower{c.args[i+1], c.args[i+3]}
 			i += 3
 		case "--remove", "--remove-all", "--auto", "--display", "--query", "--list", "--set":
 			// Of other versions, or for a person.

@@ -3,22 +3,34 @@
 
 package handlers
 
-// baseLayout makes the links of /var that every program counts on. The rest
-// of base-files comes from its script, by the class files.
-var baseLayout = class{name: "base layout", finish: func(r *root) error {
-	for p, target := range map[string]string{"/var/run": "/run", "/var/lock": "/run/lock"} {
-		n, _, err := r.find(p, false)
-		if err == nil && (n.kind != folder || len(n.kids) > 0) {
-			continue
-		}
-		if err == nil {
-			if err := r.remove(p, false); err != nil {
-				return err
-			}
-		}
-		if err := r.put(p, &node{kind: link, text: target}); err != nil {
-			return err
-		}
+// aliases are the links of a merged system; a deb item has nothing there.
+var aliases = []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32"}
+
+// give makes what a container has without any package.
+func (r *root) give() {
+	for _, name := range aliases {
+		r.top.kids[name] = &node{kind: link, text: "usr/" + name, given: true}
 	}
-	return nil
-}}
+	for _, name := range append([]string{"usr", "etc", "var"}, volatile...) {
+		n := newFolder()
+		n.given = true
+		r.top.kids[name] = n
+	}
+	lock := newFolder()
+	lock.given = true
+	r.top.kids["run"].kids["lock"] = lock
+	for name, target := range map[string]string{"run": "/run", "lock": "/run/lock"} {
+		r.top.kids["var"].kids[name] = &node{kind: link, text: target, alias: true}
+	}
+	for _, name := range ownFiles {
+		r.top.kids["etc"].kids[name] = &node{kind: file, text: unknown, given: true}
+	}
+}
+
+// volatile are the folders that the kernel, the runner and activation fill.
+// What scripts make in /run is made at each boot; the rest is left out.
+var volatile = []string{"dev", "proc", "run", "sys", "tmp"}
+
+// ownFiles are the files of /etc that activation makes of the accounts and
+// of what the system declares: packages do not bring them.
+var ownFiles = []string{"group", "gshadow", "hostname", "hosts", "machine-id", "mtab", "passwd", "resolv.conf", "shadow", "subgid", "subuid"}

@@ -4,6 +4,7 @@
 package handlers
 
 import (
+	"errors"
 	"path"
 	"strconv"
 	"strings"
@@ -218,19 +219,16 @@ func parseMode(s string) (func(spec.Owner, *node) uint32, bool) {
 // statoverride remembers who a path belongs to, and gives it to him.
 func statoverride(c *call) status {
 	var words []string
-	update, force := false, false
+	update := false
 	for _, a := range c.args {
 		switch a {
 		case "--update":
 			update = true
-		case "--force", "--force-all", "--force-statoverride-add":
-			force = true
-		case "--quiet":
+		case "--quiet", "--force", "--force-all", "--force-statoverride-add":
 		default:
 			words = append(words, a)
 		}
 	}
-	_ = force
 	switch {
 	case len(words) == 2 && words[0] == "--list":
 		return when(c.r.overrides[words[1]])
@@ -317,7 +315,10 @@ func rm(c *call) status {
 			continue
 		}
 		if err := c.r.remove(c.path(p), set['r'] || set['R']); err != nil {
-			return unsure
+			if errors.Is(err, errKept) {
+				c.leave("rm " + p)
+			}
+			result = failure
 		}
 	}
 	return result

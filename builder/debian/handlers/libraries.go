@@ -139,7 +139,7 @@ func (r *root) librariesIn(dir string, n *node, a abi) ([]library, error) {
 		if err != nil || target.kind != file {
 			continue
 		}
-		p, err := r.program_(target)
+		p, err := r.lookInto(target)
 		if err != nil || !p.dynamic || p.machine != a.machine || p.class != a.class {
 			if err != nil && !errors.Is(err, errNoProgram) {
 				return nil, err
@@ -176,8 +176,8 @@ func libraryName(name string) bool {
 	return strings.Contains(name, ".so") && !strings.HasSuffix(name, ".py")
 }
 
-// program_ looks into a file of the tree once.
-func (r *root) program_(n *node) (*program, error) {
+// lookInto looks into a file of the tree once.
+func (r *root) lookInto(n *node) (*program, error) {
 	if p, ok := r.programs[n]; ok {
 		if p == nil {
 			return nil, errNoProgram

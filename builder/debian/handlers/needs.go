@@ -50,6 +50,7 @@ func (r *root) checkNeeds(ctx context.Context) error {
 		}
 		missing[what].users = append(missing[what].users, user)
 	}
+	native := abis[r.arch()]
 	visit := func(p string, n *node) error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -57,7 +58,7 @@ func (r *root) checkNeeds(ctx context.Context) error {
 		if n.kind != file || !n.executable() && r.programs[n] == nil {
 			return nil
 		}
-		prog, err := r.program_(n)
+		prog, err := r.lookInto(n)
 		if errors.Is(err, errNoProgram) {
 			return nil
 		}
@@ -70,6 +71,9 @@ func (r *root) checkNeeds(ctx context.Context) error {
 			lack(in, false, p, n)
 		}
 		for _, lib := range prog.needed {
+			if prog.machine != native.machine {
+				break // for a machine that runs beside the processor
+			}
 			if !files[base(lib)] {
 				lack(lib, true, p, n)
 			}

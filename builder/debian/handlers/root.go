@@ -90,35 +90,6 @@ func open(ctx context.Context, pkgs []*pkg) (*root, error) {
 	return r, r.readStatic()
 }
 
-// aliases are the links of a merged system; a deb item has nothing there.
-var aliases = []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32"}
-
-// give makes what a container has without any package.
-func (r *root) give() {
-	for _, name := range aliases {
-		r.top.kids[name] = &node{kind: link, text: "usr/" + name, given: true}
-	}
-	for _, name := range append([]string{"usr", "etc", "var"}, volatile...) {
-		n := newFolder()
-		n.given = true
-		r.top.kids[name] = n
-	}
-	lock := newFolder()
-	lock.given = true
-	r.top.kids["run"].kids["lock"] = lock
-	for _, name := range ownFiles {
-		r.top.kids["etc"].kids[name] = &node{kind: file, text: unknown, given: true}
-	}
-}
-
-// volatile are the folders that the kernel, the runner and activation fill.
-// What scripts make in /run is made at each boot; the rest is left out.
-var volatile = []string{"dev", "proc", "run", "sys", "tmp"}
-
-// ownFiles are the files of /etc that activation makes of the accounts and
-// of what the system declares: packages do not bring them.
-var ownFiles = []string{"group", "gshadow", "hostname", "hosts", "machine-id", "mtab", "passwd", "resolv.conf", "shadow", "subgid", "subuid"}
-
 // read reads what the package says of itself.
 func (p *pkg) read() error {
 	meta, err := deb.ReadMeta(p.dir)
@@ -194,6 +165,12 @@ func (r *root) merge(p *pkg, dir *node, rel, disk string) error {
 			dir.kids[e.Name()] = n
 		case have.given && have.kind == file:
 			continue
+		case have.alias && n.kind == folder:
+			target, _, err := r.find(at, true)
+			if err != nil {
+				return err
+			}
+			n = target
 		case have.given && have.kind == folder && n.kind == folder:
 			if have.from == nil {
 				have.from, have.disk = p, n.disk

@@ -163,6 +163,9 @@ func (sh *shell) source(name, text string) (err error) {
 
 // parse reads a script's text.
 func parse(name, text string) (*syntax.File, error) {
+	if strings.HasPrefix(text, "\x7fELF") {
+		return nil, errors.New("it is compiled")
+	}
 	first, _, _ := strings.Cut(text, "\n")
 	lang := syntax.LangPOSIX
 	if line, ok := strings.CutPrefix(first, "#!"); ok {

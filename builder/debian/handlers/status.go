@@ -73,7 +73,7 @@ func (r *root) stanza(p *pkg, b *strings.Builder) error {
 		b.WriteString("Conffiles:\n")
 		for _, c := range p.meta.Conffiles {
 			n, _, err := r.find(c, true)
-			if err != nil || n.kind != file {
+			if err != nil || n.kind != file || n.given {
 				continue
 			}
 			text, err := n.bytes()

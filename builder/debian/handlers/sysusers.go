@@ -55,7 +55,7 @@ func (r *root) sysuser(f []string) bool {
 		if s == "" {
 			return nil, true
 		}
-		return number1([]string{s})
+		return lastID([]string{s})
 	}
 	switch kind {
 	case "g":

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -38,6 +37,9 @@ type node struct {
 	// given says that the container has it before any package: it is there
 	// for scripts to see, and is no part of what they make.
 	given bool
+	// alias says that a link stands where packages may have a folder, whose
+	// content then goes to where it leads.
+	alias bool
 	// kept says that the bytes lie in a lower of /usr or /opt as they are.
 	kept bool
 	// owner is what a script changed; nil leaves what the package says.
@@ -167,170 +169,6 @@ func split(p string) []string {
 	return out
 }
 
-// has says whether a path exists, through links.
-func (r *root) has(p string) bool {
-	n, _, err := r.find(p, true)
-	return err == nil && n != nil
-}
-
-// put makes n at a path, through links in its folder but not at its end, and
-// makes folders that are missing.
-func (r *root) put(p string, n *node) error {
-	dir, err := r.mkdirAll(path.Dir(path.Clean("/" + p)))
-	if err != nil {
-		return err
-	}
-	name := path.Base(path.Clean("/" + p))
-	if old := dir.kids[name]; old != nil && old.kind == folder && n.kind != folder {
-		return &fs.PathError{Op: "make", Path: p, Err: errors.New("it is a folder")}
-	}
-	dir.kids[name] = n
-	return nil
-}
-
-// mkdirAll makes a folder and those above it.
-func (r *root) mkdirAll(p string) (*node, error) {
-	n, real, err := r.find(p, true)
-	switch {
-	case err == nil && n.kind == folder:
-		return n, nil
-	case err == nil:
-		return nil, &fs.PathError{Op: "mkdir", Path: p, Err: errors.New("it is no folder")}
-	case errors.Is(err, errDepth):
-		return nil, err
-	case real == "/" || path.Clean(p) == "/":
-		return r.top, nil
-	}
-	if real == "" {
-		if _, err := r.mkdirAll(path.Dir(path.Clean("/" + p))); err != nil {
-			return nil, err
-		}
-		if n, real, err = r.find(p, true); err == nil {
-			return n, nil
-		}
-		if real == "" {
-			return nil, &fs.PathError{Op: "mkdir", Path: p, Err: errDepth}
-		}
-	}
-	// real has no links, and its folder is there.
-	dir, _, err := r.find(path.Dir(real), true)
-	if err != nil {
-		return nil, err
-	}
-	made := newFolder()
-	dir.kids[path.Base(real)] = made
-	return made, nil
-}
-
-// write makes a file with this content, or changes that of one that is there.
-func (r *root) write(p, text string) error {
-	n, real, err := r.find(p, true)
-	if err == nil {
-		switch {
-		case n.kind != file:
-			return &fs.PathError{Op: "write", Path: p, Err: errors.New("it is no file")}
-		case n.given:
-			return nil
-		}
-		// The owner stays: it is that of the package, unless a script said
-		// another.
-		owner := r.ownerOf(real, n)
-		n.exec = n.executable()
-		n.disk, n.text, n.kept, n.owner = "", text, false, &owner
-		return nil
-	}
-	if real == "" {
-		// A folder above it is missing too, as where no package brings it.
-		if _, err := r.mkdirAll(path.Dir(path.Clean("/" + p))); err != nil {
-			return err
-		}
-		if _, real, _ = r.find(p, true); real == "" {
-			return err
-		}
-	}
-	dir, _, err := r.find(path.Dir(real), true)
-	if err != nil {
-		return err
-	}
-	dir.kids[path.Base(real)] = &node{kind: file, text: text}
-	return nil
-}
-
-// create is write that makes folders that are missing.
-func (r *root) create(p, text string) error {
-	if _, err := r.mkdirAll(path.Dir(p)); err != nil {
-		return err
-	}
-	return r.write(p, text)
-}
-
-// remove takes a path away; a link itself, not what it leads to.
-func (r *root) remove(p string, all bool) error {
-	n, real, err := r.find(p, false)
-	if err != nil {
-		return err
-	}
-	if n.given || real == "/" {
-		return nil
-	}
-	if n.kind == folder && len(n.kids) > 0 && !all {
-		return &fs.PathError{Op: "remove", Path: p, Err: errors.New("it is not empty")}
-	}
-	if n.holdsKept() {
-		return &fs.PathError{Op: "remove", Path: p, Err: errKept}
-	}
-	dir, _, err := r.find(path.Dir(real), true)
-	if err != nil {
-		return err
-	}
-	delete(dir.kids, path.Base(real))
-	return nil
-}
-
-// errKept is for taking away what lies in a read-only lower.
-var errKept = errors.New("it is a file of a package in a read-only tree")
-
-func (n *node) holdsKept() bool {
-	if n.kept {
-		return true
-	}
-	for _, k := range n.kids {
-		if k.holdsKept() {
-			return true
-		}
-	}
-	return false
-}
-
-// ownerOf is the owner and mode of a node at its path without links.
-func (r *root) ownerOf(p string, n *node) spec.Owner {
-	if n.owner != nil {
-		o := *n.owner
-		o.Path = p
-		return o
-	}
-	if n.from != nil {
-		if o, ok := n.from.owners[p]; ok {
-			return o
-		}
-	}
-	mode := uint32(0o644)
-	if n.kind == folder || n.executable() {
-		mode = 0o755
-	}
-	return spec.Owner{Path: p, Mode: mode}
-}
-
-// plain says whether an owner is what files have that nobody speaks of.
-func plain(o spec.Owner, n *node) bool {
-	if !isRoot(o.User) || !isRoot(o.Group) {
-		return false
-	}
-	return o.Mode == 0o755 && (n.kind == folder || n.executable()) || o.Mode == 0o644 && n.kind == file && !n.executable()
-}
-
-func isRoot(name string) bool { return name == "" || name == "root" || name == "0" }
-
 // each visits a node and all below it, parents first, names in order.
 func (n *node) each(p string, visit func(p string, n *node) error) error {
 	if err := visit(p, n); err != nil {
@@ -343,6 +181,3 @@ func (n *node) each(p string, visit func(p string, n *node) error) error {
 	}
 	return nil
 }
-
-// diskPath is a path of a package's files on the disk.
-func (p *pkg) diskPath(rel string) string { return filepath.Join(p.dir, "root", rel) }
