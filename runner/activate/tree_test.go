@@ -19,7 +19,7 @@ import (
 )
 
 // sandbox is a root folder for a test. Owners are recorded, so that a test
-// needs no privilege; refuse makes setting them fail.
+// needs no privilege; refuse makes setting others than root fail.
 type sandbox struct {
 	*tree.Root
 	t      *testing.T
@@ -32,10 +32,11 @@ func newSandbox(t *testing.T, files string) *sandbox {
 	t.Helper()
 	s := &sandbox{t: t, dir: t.TempDir(), owners: map[string]string{}}
 	root, err := tree.Open(s.dir, func(_ int, path string, uid, gid int) error {
-		if s.refuse == nil {
-			s.owners[path] = fmt.Sprintf("%d:%d", uid, gid)
+		if s.refuse != nil && (uid != 0 || gid != 0) {
+			return s.refuse
 		}
-		return s.refuse
+		s.owners[path] = fmt.Sprintf("%d:%d", uid, gid)
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
