@@ -12,7 +12,7 @@ import (
 
 // Index is what can be chosen from. It is not changed after it was made.
 type Index struct {
-	arch string
+	arch  string
 	names map[string]int32 // in versions
 	// versions has the packages of each name, the highest version first: the
 	// candidate.
