@@ -29,10 +29,11 @@ var scripts = []string{"config", "postinst", "postrm", "preinst", "prerm"}
 
 // readControl reads the control archive into memory.
 func readControl(m member, buf []byte) (map[string][]byte, error) {
-	plain, err := m.open()
+	plain, done, err := m.open()
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	in := bound(plain, maxControl)
 	t := tar.NewReader(in)
 	files := map[string][]byte{}

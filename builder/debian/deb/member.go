@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -73,28 +74,40 @@ func checkVersion(content *io.SectionReader) error {
 	return nil
 }
 
-// open undoes the compression that the member's name tells.
-func (m member) open() (io.Reader, error) {
+// decoders holds xz readers that are done: each has a window of many
+// megabytes, which need not be cleared again.
+var decoders = sync.Pool{New: func() any {
+	r, _ := xz.NewReader(nil, maxWindow) // reads nothing, so cannot fail
+	return r
+}}
+
+// open undoes the compression that the member's name tells. The function gives
+// back what the reader holds.
+func (m member) open() (io.Reader, func(), error) {
 	_, format, _ := strings.Cut(m.name, ".tar")
 	var r io.Reader
 	var err error
+	done := func() {}
 	switch format {
 	case "":
-		return m.content, nil
+		return m.content, done, nil
 	case ".gz":
 		r, err = gzip.NewReader(bufio.NewReader(m.content))
 	case ".xz":
-		r, err = xz.NewReader(m.content, maxWindow)
+		d := decoders.Get().(*xz.Reader)
+		r, done = d, func() { decoders.Put(d) }
+		err = d.Reset(m.content)
 	case ".zst":
 		// Decoded in the caller's goroutine, so that there is nothing to close.
 		r, err = zstd.NewReader(m.content, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 	default:
-		return nil, fmt.Errorf("%w: the compression %q is not known (known: .gz, .xz, .zst)", ErrFormat, format)
+		return nil, nil, fmt.Errorf("%w: the compression %q is not known (known: .gz, .xz, .zst)", ErrFormat, format)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: cannot undo the compression: %w", ErrFormat, noEOF(err))
+		done()
+		return nil, nil, fmt.Errorf("%w: cannot undo the compression: %w", ErrFormat, noEOF(err))
 	}
-	return r, nil
+	return r, done, nil
 }
 
 // noEOF turns the end of a stream into an error: where it is asked for, more

@@ -106,10 +106,11 @@ func makeRoot(dir string) (*os.Root, error) {
 
 // all unpacks the data archive to a new folder.
 func (x *extraction) all(ctx context.Context, m member, dir string) error {
-	plain, err := m.open()
+	plain, done, err := m.open()
 	if err != nil {
 		return err
 	}
+	defer done()
 	if x.top, err = makeRoot(dir); err != nil {
 		return err
 	}
