@@ -74,8 +74,28 @@ func (h *Host) Indexes(ctx context.Context, o IndexOptions) (*Snapshot, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	snapshot.Packages = slices.Concat(found...)
+	snapshot.Packages = slices.Concat(byRank(releases, found)...)
 	return snapshot, nil
+}
+
+// byRank leaves out the packages that a suite of a higher rank has too, in any
+// version, as apt does by default.
+func byRank(releases []*verified, found [][]*control.Package) [][]*control.Package {
+	for i, v := range releases {
+		if v.rank == rankUsual {
+			continue
+		}
+		better := map[string]bool{}
+		for k, o := range releases {
+			if o.rank > v.rank {
+				for _, p := range found[k] {
+					better[p.Name] = true
+				}
+			}
+		}
+		found[i] = slices.DeleteFunc(found[i], func(p *control.Package) bool { return better[p.Name] })
+	}
+	return found
 }
 
 // choose returns the archives of the suites that are wanted.
@@ -214,7 +234,7 @@ func (h *Host) indexNames(v *verified, arch string) []string {
 		}
 		if v.bare || len(v.architectures) == 0 || slices.Contains(v.architectures, arch) {
 			add(path.Join(t.component, "binary-"+arch, "Packages"))
-		} else {
+		} else if !v.allApart {
 			h.warn("%s has no packages for %s (the source at %s may say so with its architectures)", v.archive, arch, v.archive.where)
 		}
 		if v.allApart {

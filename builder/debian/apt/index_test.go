@@ -270,6 +270,42 @@ func TestSuites(t *testing.T) {
 	}
 }
 
+// TestRanks has suites whose packages are not taken by themselves.
+func TestRanks(t *testing.T) {
+	made := func(suite, fields string, packages ...string) *apttest.Repo {
+		r := apttest.New(t)
+		r.Suite = suite
+		r.Edit = func(s string) string { return strings.Replace(s, "SHA256:", fields+"SHA256:", 1) }
+		for _, p := range packages {
+			name, version, _ := strings.Cut(p, " ")
+			r.AddStanza("Package: " + name + "\nVersion: " + version + "\nArchitecture: amd64")
+		}
+		r.Publish()
+		return r
+	}
+	usual := made("stable", "", "a 1")
+	backports := made("backports", "NotAutomatic: yes\nButAutomaticUpgrades: yes\n", "a 2", "b 2")
+	experimental := made("experimental", "NotAutomatic: yes\n", "a 3", "b 3", "c 3")
+	source(t, usual, "all.sources", experimental.Source()+"\n"+backports.Source()+"\n"+usual.Source())
+	mustRead(t, Config{Root: usual.Root()}, "c 3 experimental", "b 2 backports", "a 1 stable")
+	got, _, err := read(t, Config{Root: usual.Root()}, IndexOptions{Suites: []string{"backports"}})
+	if want := []string{"a 2 backports", "b 2 backports"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v and %v", got, err)
+	}
+}
+
+// TestAllApart reads an archive with an index of its own for packages of all
+// architectures.
+func TestAllApart(t *testing.T) {
+	r := apttest.New(t)
+	r.Arch = "all"
+	r.Edit = func(s string) string { return strings.Replace(s, "No-Support-for-Architecture-all: Packages\n", "", 1) }
+	r.AddStanza("Package: a\nVersion: 1\nArchitecture: all")
+	r.Publish()
+	source(t, r, "a.sources", strings.Replace(r.Source(), "Architectures: all\n", "", 1))
+	mustRead(t, Config{Root: r.Root(), Warn: func(s string) { t.Error("warned:", s) }}, "a 1 stable")
+}
+
 // TestNewer asks what there is now.
 func TestNewer(t *testing.T) {
 	r := apttest.New(t)

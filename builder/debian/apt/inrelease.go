@@ -63,7 +63,7 @@ func (h *Host) verified(ctx context.Context, a *archive) (*verified, error) {
 	case errors.Is(err, ErrOffline):
 		return nil, fmt.Errorf("cannot read the index of %s: %w, and the indexes were not read before (run it once with the network)", a, ErrOffline)
 	case errors.Is(err, errNotFound) && a.options.trusted != nil && *a.options.trusted:
-		return &verified{release: &release{}, archive: a, bare: true}, nil
+		return &verified{release: &release{rank: rankUsual}, archive: a, bare: true}, nil
 	case errors.Is(err, errNotFound):
 		return nil, fmt.Errorf("cannot read the index of %s: there is no release file (does the suite exist? the source is at %s): %w", a, a.where, err)
 	case errors.Is(err, ErrNetwork):
@@ -213,7 +213,8 @@ func (v *verified) checkRollback(name string, known []lock.Suite) error {
 			}
 		}
 		if v.date.Before(date) {
-			return fmt.Errorf("cannot trust the release file of %s: %w: it is of %s, but the lock knows one of %s (a mirror that is behind, or somebody hides updates; to take the older state all the same: osbuild lock --update)",
+			return fmt.Errorf("cannot trust the release file of %s: %w: it is of %s, but the lock knows one of %s (a mirror is behind, or somebody hides updates: "+
+				"wait, or use another mirror; to take the older state all the same, remove the lock and run `osbuild lock --update`)",
 				v.archive, ErrRollback, stamp(v.date), stamp(date))
 		}
 	}

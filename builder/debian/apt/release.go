@@ -25,8 +25,18 @@ type release struct {
 	// allApart says that packages for all architectures have an index of their
 	// own, and do not stand in each architecture's too.
 	allApart bool
-	files    map[string]sum
+	// rank is how willingly apt takes packages of the suite: it takes a higher
+	// version of a lower rank only where it is told to.
+	rank  int
+	files map[string]sum
 }
+
+// The ranks of suites: those like backports and experimental stand apart.
+const (
+	rankAsked = iota
+	rankApart
+	rankUsual
+)
 
 // sum is what a file has to be.
 type sum struct {
@@ -57,6 +67,13 @@ func parseRelease(text []byte) (*release, error) {
 		files:         map[string]sum{},
 	}
 	r.byHash, _ = parseBool(s.Get("Acquire-By-Hash"))
+	r.rank = rankUsual
+	if apart, _ := parseBool(s.Get("NotAutomatic")); apart {
+		r.rank = rankAsked
+		if upgrades, _ := parseBool(s.Get("ButAutomaticUpgrades")); upgrades {
+			r.rank = rankApart
+		}
+	}
 	r.allApart = r.allApart && slices.Contains(r.architectures, "all")
 	if r.date, err = parseDate(s.Get("Date")); err != nil {
 		return nil, fmt.Errorf("its Date: %w", err)

@@ -58,6 +58,7 @@ var optionNames = map[string]string{
 	"check-date":           "check-date",
 	"date-max-future":      "date-max-future",
 	"inrelease-path":       "inrelease-path",
+	"snapshot":             "snapshot",
 }
 
 // readSources reads sources.list and the parts in sources.list.d.
@@ -202,6 +203,11 @@ func (o *options) set(name, value string) error {
 		return seconds(&o.dateFuture)
 	case "inrelease-path":
 		o.releasePath = value
+	case "snapshot":
+		// Yes and no only say whether apt's command line may ask for one.
+		if _, ok := parseBool(value); !ok {
+			return fmt.Errorf("osbuild does not ask for snapshots such as %q: write the URI of the snapshot into the source", value)
+		}
 	}
 	return nil
 }

@@ -87,6 +87,8 @@ func TestOneLineSources(t *testing.T) {
 	}, {
 		summary: "a flag that is none", text: "deb [trusted=maybe] http://example.org/a x y", err: `trusted: "maybe" is neither yes nor no`,
 	}, {
+		summary: "a snapshot", text: "deb [snapshot=20250101T000000Z] http://example.org/a x y", err: "write the URI of the snapshot into the source",
+	}, {
 		summary: "an open quote", text: `deb "http://example.org/a x y`, err: "a quote is not closed",
 	}, {
 		summary: "a suite that climbs", text: "deb http://example.org/a ../x y", err: `"../x" does not stay within the archive`,
