@@ -25,9 +25,10 @@ var ErrConflict = errors.New("they differ")
 // buildDirectoryUnion merges trees into one. A folder that one tree alone has
 // becomes a link to it; a folder that several have becomes a folder of the
 // union. Files are links. The same name with the same content in several
-// trees is fine, and the first of them gets the link.
+// trees is fine, and the first of them gets the link. Where it is asked for,
+// no link leads to a folder, unless one tree alone has that link.
 func buildDirectoryUnion(ctx context.Context, r realise.Request) error {
-	u := union{tree: tree{r.Physical}}
+	u := union{tree: tree{r.Physical}, folders: r.Drv.Env["folders"] == "1"}
 	var roots []string
 	for _, item := range r.Drv.Args {
 		n, err := u.resolve(item)
@@ -44,7 +45,10 @@ func buildDirectoryUnion(ctx context.Context, r realise.Request) error {
 	return u.merge(ctx, roots, r.Outs["out"])
 }
 
-type union struct{ tree }
+type union struct {
+	tree
+	folders bool
+}
 
 // merge makes the folder out of the folders with these logical paths.
 func (u union) merge(ctx context.Context, folders []string, out string) error {
@@ -85,6 +89,9 @@ func (u union) merge(ctx context.Context, folders []string, out string) error {
 func (u union) place(ctx context.Context, paths []string, out string) error {
 	paths = unique(paths)
 	if len(paths) == 1 {
+		if n, err := u.resolve(paths[0]); u.folders && err == nil && n.info.IsDir() && n.logical == paths[0] {
+			return u.merge(ctx, paths, out)
+		}
 		return os.Symlink(paths[0], out)
 	}
 	var folders []string
@@ -98,7 +105,7 @@ func (u union) place(ctx context.Context, paths []string, out string) error {
 	}
 	if len(folders) == len(paths) {
 		// Two ways to one folder count as one.
-		if folders = unique(folders); len(folders) == 1 {
+		if folders = unique(folders); len(folders) == 1 && !u.folders {
 			return os.Symlink(folders[0], out)
 		}
 		return u.merge(ctx, folders, out)

@@ -90,6 +90,28 @@ func TestDirectoryUnion(t *testing.T) {
 	}
 }
 
+// A profile is merged with the trees of packages in turn, in which a link would
+// hide a folder.
+func TestDirectoryUnionOfFolders(t *testing.T) {
+	l := newLab(t)
+	a := l.item("a", map[string]string{"bin/x": "!x", "share/doc/README": "a", "lib64": "->lib", "lib/": ""})
+	linked := l.item("linked", map[string]string{"bin": "->" + a + "/bin"})
+	for _, c := range []struct {
+		items []string
+		want  string
+	}{
+		{[]string{a}, "bin/\nbin/x -> A/bin/x\nlib/\nlib64 -> A/lib64\nshare/\nshare/doc/\nshare/doc/README -> A/share/doc/README"},
+		{[]string{a, linked}, "bin/\nbin/x -> A/bin/x\nlib/\nlib64 -> A/lib64\nshare/\nshare/doc/\nshare/doc/README -> A/share/doc/README"},
+	} {
+		out, err := l.build(derivation.Derivation{Builder: "directory-union", Args: c.items, Env: map[string]string{"folders": "1"}})
+		if err != nil {
+			t.Errorf("%v: %v", c.items, err)
+		} else if got := strings.ReplaceAll(l.dump(out), a, "A"); got != c.want {
+			t.Errorf("%v:\n%s\nwant\n%s", c.items, got, c.want)
+		}
+	}
+}
+
 func TestFileUnion(t *testing.T) {
 	l := newLab(t)
 	tree := l.item("tree", map[string]string{"a/b": "!b", "a/l": "->b", "l": "->a", "abs": "->/etc/passwd"})

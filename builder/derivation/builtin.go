@@ -19,7 +19,8 @@ const (
 	// BuiltinText writes Env["text"], executable when Env["executable"] is 1.
 	BuiltinText = "text"
 	VersionText = 1
-	// BuiltinDirectoryUnion merges the trees Args.
+	// BuiltinDirectoryUnion merges the trees Args. Where Env["folders"] is 1, a
+	// folder that one tree alone has becomes a folder too, not a link to it.
 	BuiltinDirectoryUnion = "directory-union"
 	VersionDirectoryUnion = 1
 	// BuiltinFileUnion makes a tree of Args, pairs of a relative path and what
@@ -43,12 +44,17 @@ const (
 )
 
 // DirectoryUnion declares the merged tree of these folders, which are items or
-// folders in items.
-func (g *Graph) DirectoryUnion(name string, items []string, pos Position) (string, error) {
-	return g.Derive(Derivation{
+// folders in items. With folders it holds links to files alone, so that another
+// tree can be merged with it in turn.
+func (g *Graph) DirectoryUnion(name string, items []string, folders bool, pos Position) (string, error) {
+	d := Derivation{
 		Name: name, Builder: BuiltinPrefix + BuiltinDirectoryUnion, Version: VersionDirectoryUnion,
 		Args: items, Pos: pos,
-	})
+	}
+	if folders {
+		d.Env = map[string]string{"folders": "1"}
+	}
+	return g.Derive(d)
 }
 
 // FileUnion declares a tree in which each relative path is a link to the file

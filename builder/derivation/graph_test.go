@@ -345,7 +345,7 @@ func TestResolve(t *testing.T) {
 
 func TestBuiltinDeclarations(t *testing.T) {
 	g, text, _, drv := world(t)
-	must(t)(g.DirectoryUnion("u", []string{drv, text}, Position{}))
+	must(t)(g.DirectoryUnion("u", []string{drv, text}, false, Position{}))
 	must(t)(g.FileUnion("u", map[string]string{"a": drv, "b/c": text}, false, Position{}))
 	must(t)(g.Unpack("u", drv, 1, Position{}))
 	hash := strings.Repeat("0", 64)

@@ -75,7 +75,7 @@ func (l *loader) programFile(thread *starlark.Thread, a *programFile) (starlark.
 }
 
 func (l *loader) directoryUnion(thread *starlark.Thread, a *directoryUnion) (starlark.Value, error) {
-	return item(l.options.Graph.DirectoryUnion(a.Name, a.Items, l.caller(thread)))
+	return item(l.options.Graph.DirectoryUnion(a.Name, a.Items, false, l.caller(thread)))
 }
 
 func (l *loader) fileUnion(thread *starlark.Thread, a *fileUnion) (starlark.Value, error) {

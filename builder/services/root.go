@@ -190,7 +190,9 @@ var Profile = &service.Type{
 		if err != nil {
 			return nil, err
 		}
-		tree, err := env.Graph.DirectoryUnion("profile", items, derivation.Position{})
+		// It is the topmost tree at /usr: a link to a folder would hide what
+		// packages have in the folder of that name.
+		tree, err := env.Graph.DirectoryUnion("profile", items, true, derivation.Position{})
 		if err != nil || len(packages) == 0 {
 			return []any{&SystemEntry{Name: "profile", File: tree}}, err
 		}
