@@ -5,134 +5,261 @@ package handlers
 
 import (
 	"cmp"
-	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
-
-	"osbuild/builder/debian/control"
 )
 
-// pam makes the files /etc/pam.d/common-*, which other files of pam.d include,
-// of the profiles that packages bring. Those that are off by default stay off.
+const (
+	pamConfigDir   = "/etc/pam.d"
+	pamProfileDir  = "/usr/share/pam-configs"
+	pamTemplateDir = "/usr/share/pam"
+	pamStateDir    = "/var/lib/pam"
+)
+
+// pam makes the files /etc/pam.d/common-* that pam-auth-update(8) makes on a
+// new system: the templates of libpam-runtime, filled with the profiles of
+// packages that are on by default. Nobody is asked anything.
 var pam = class{
-	name:     "pam",
-	commands: map[string]command{"pam-auth-update": func(*call) status { return success }},
-	finish: func(r *root) error {
-		profiles, err := r.pamProfiles()
-		if err != nil {
-			return err
-		}
-		for _, s := range pamStacks {
-			if err := r.pamStack(s, profiles); err != nil {
-				return err
-			}
-		}
-		return nil
-	},
+	name: "pam", commands: map[string]command{"pam-auth-update": pamAuthUpdate},
+	quiet: true, finish: finishPAM,
 }
 
-// pamStack is one of the files: its name, the kind of its lines, and the word
-// by which its template speaks of it.
-type pamStack struct{ file, kind, word string }
+// pamAuthUpdate has nothing to do before all packages are read, and a new
+// system has no profile to remove. Switching profiles that are not what they
+// are by default is left.
+func pamAuthUpdate(c *call) status {
+	if slices.Contains(c.args, "--enable") || slices.Contains(c.args, "--disable") {
+		return unsure
+	}
+	return success
+}
+
+// pamStack is one of the files: the type of its lines, the prefix of the
+// fields of profiles and of the variables of templates.
+type pamStack struct{ file, kind, field, variable string }
 
 var pamStacks = []pamStack{
-	{"common-account", "account", "account"},
-	{"common-auth", "auth", "auth"},
-	{"common-password", "password", "password"},
-	{"common-session", "session", "session"},
-	{"common-session-noninteractive", "session", "session_nonint"},
+	{"auth", "auth", "Auth", "auth"},
+	{"account", "account", "Account", "account"},
+	{"password", "password", "Password", "password"},
+	{"session", "session", "Session", "session"},
+	{"session-noninteractive", "session", "Session", "session_nonint"},
 }
 
-// pamProfiles are those that are on by default, the highest priority first.
-func (r *root) pamProfiles() ([]control.Stanza, error) {
-	dir, _, err := r.find("/usr/share/pam-configs", true)
-	if err != nil {
-		return nil, nil
-	}
-	var out []control.Stanza
-	for _, name := range dir.names() {
-		if dir.kids[name].kind != file {
-			continue
-		}
-		text, err := dir.kids[name].bytes()
-		if err != nil {
-			return nil, err
-		}
-		s, err := control.ParseControl([]byte(text))
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the profile %s: %w", name, err)
-		}
-		if s.Get("Default") == "yes" {
-			out = append(out, s)
-		}
-	}
-	priority := func(s control.Stanza) int {
-		n, err := strconv.Atoi(s.Get("Priority"))
-		if err != nil {
-			return 0
-		}
-		return n
-	}
-	slices.SortStableFunc(out, func(a, b control.Stanza) int {
-		return cmp.Or(priority(b)-priority(a), strings.Compare(a.Get("Name"), b.Get("Name")))
-	})
-	return out, nil
-}
+// jumpRefusal is the line of a first block in which no profile has any.
+const jumpRefusal = "[default=1]\t\t\tpam_permit.so\n"
 
-// pamStack fills the template of a file. A file that is there already is the
-// work of a package that knows better.
-func (r *root) pamStack(s pamStack, profiles []control.Stanza) error {
-	n, _, err := r.find("/usr/share/pam/"+s.file, true)
-	if err != nil || r.has("/etc/pam.d/"+s.file) {
-		return nil
-	}
-	template, err := n.bytes()
+func finishPAM(r *root) error {
+	all, err := r.pamProfiles()
 	if err != nil {
 		return err
 	}
-	var out strings.Builder
-	for _, line := range lines(template) {
-		var block []string
-		switch line {
-		case "$" + s.word + "_primary":
-			block = s.block("Primary", profiles)
-			if len(block) == 0 {
-				// Jumps over what denies.
-				block = []string{"[default=1]\t\t\tpam_permit.so"}
-			}
-		case "$" + s.word + "_additional":
-			block = s.block("Additional", profiles)
-		default:
-			out.WriteString(line + "\n")
+	chosen := choosePAM(all)
+	made := false
+	for _, s := range pamStacks {
+		template, _, err := r.find(pamTemplateDir+"/common-"+s.file, true)
+		at := pamConfigDir + "/common-" + s.file
+		if err != nil || template.kind != file || r.has(at) {
 			continue
 		}
-		for i, rule := range block {
-			rule = strings.ReplaceAll(rule, "=end", "="+strconv.Itoa(len(block)-i))
-			out.WriteString(s.kind + "\t" + rule + "\n")
+		text, err := template.bytes()
+		if err != nil {
+			return err
 		}
+		config, state := s.fill(text, chosen)
+		if err := r.create(at, config); err != nil {
+			return err
+		}
+		if err := r.create(path.Join(pamStateDir, s.file), state); err != nil {
+			return err
+		}
+		made = true
 	}
-	return r.create("/etc/pam.d/"+s.file, out.String())
+	if !made {
+		return nil
+	}
+	seen := ""
+	for _, p := range all {
+		seen += p.name + "\n"
+	}
+	return r.create(pamStateDir+"/seen", seen)
 }
 
-// block are the rules of one kind of all profiles. The first profile may say
-// other rules than it does behind others.
-func (s pamStack) block(kind string, profiles []control.Stanza) []string {
-	var out []string
-	field := strings.ToUpper(s.kind[:1]) + s.kind[1:]
-	for _, p := range profiles {
-		if p.Get(field+"-Type") != kind || s.word == "session_nonint" && p.Get(field+"-Interactive-Only") == "yes" {
+// pamProfile is a file of pamProfileDir.
+type pamProfile struct {
+	name     string
+	priority int
+	fields   map[string]string
+}
+
+// pamProfiles are all, in the order of their lines: the highest priority
+// first, and of equal ones the last name.
+func (r *root) pamProfiles() ([]pamProfile, error) {
+	dir, _, err := r.find(pamProfileDir, true)
+	if err != nil {
+		return nil, nil
+	}
+	var all []pamProfile
+	for _, name := range dir.names() {
+		n, _, err := r.find(pamProfileDir+"/"+name, true)
+		if err != nil || n.kind != file || strings.HasSuffix(name, "~") {
 			continue
 		}
-		rules := p.Lines(field)
-		if first := p.Lines(field + "-Initial"); len(out) == 0 && len(first) > 0 {
-			rules = first
+		text, err := n.bytes()
+		if err != nil {
+			return nil, err
 		}
-		for _, rule := range rules {
-			if rule = strings.TrimSpace(rule); rule != "" {
-				out = append(out, rule)
+		all = append(all, parsePAM(name, text))
+	}
+	slices.SortFunc(all, func(a, b pamProfile) int {
+		return cmp.Or(cmp.Compare(b.priority, a.priority), strings.Compare(b.name, a.name))
+	})
+	return all, nil
+}
+
+// parsePAM reads a profile: fields, whose further lines are indented. Of a
+// field that is there twice the last one holds.
+func parsePAM(name, text string) pamProfile {
+	p := pamProfile{name: name, fields: map[string]string{}}
+	field := ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		if trimmed := strings.TrimLeft(line, " \t"); trimmed != line {
+			if field != "" {
+				p.fields[field] += trimmed + "\n"
+			}
+			continue
+		}
+		key, value, ok := strings.Cut(line, ":")
+		if !ok || strings.HasPrefix(key, "#") {
+			continue
+		}
+		field, value = key, strings.TrimLeft(value, " \t")
+		if value != "" {
+			value += "\n"
+		}
+		p.fields[field] = value
+	}
+	// Where there is none, and where it is no number, it is 0.
+	p.priority, _ = strconv.Atoi(strings.TrimSpace(p.fields["Priority"]))
+	return p
+}
+
+// is says whether a field has this value, to the letter.
+func (p pamProfile) is(field, value string) bool { return p.fields[field] == value+"\n" }
+
+// choosePAM are the profiles that are on. One that names others it cannot be
+// with takes them away, whatever their priority, unless it was taken away
+// itself before.
+func choosePAM(all []pamProfile) []pamProfile {
+	var on []pamProfile
+	for _, p := range all {
+		if p.is("Default", "yes") {
+			on = append(on, p)
+		}
+	}
+	off := map[string]bool{}
+	for _, p := range on {
+		if off[p.name] {
+			continue
+		}
+		for name := range strings.SplitSeq(strings.TrimSuffix(p.fields["Conflicts"], "\n"), ", ") {
+			off[name] = true
+		}
+	}
+	return slices.DeleteFunc(on, func(p pamProfile) bool { return off[p.name] })
+}
+
+// fill puts the lines of profiles at their places in a template. It also
+// gives what pam-auth-update keeps to know later changes by.
+func (s pamStack) fill(template string, chosen []pamProfile) (config, state string) {
+	primary, state := s.block("Primary", chosen)
+	if len(primary) == 0 && len(chosen) > 0 {
+		// Nothing decides, so that the refusal that follows is jumped over.
+		// With no profile at all it stays: nobody is let in.
+		primary = []string{s.kind + "\t" + jumpRefusal}
+		state = "Module: null\n" + jumpRefusal
+	}
+	additional, more := s.block("Additional", chosen)
+	var out strings.Builder
+	for line := range strings.Lines(template) {
+		switch strings.TrimSuffix(line, "\n") {
+		case "$" + s.variable + "_primary":
+			line = strings.Join(primary, "")
+		case "$" + s.variable + "_additional":
+			line = strings.Join(additional, "")
+		}
+		out.WriteString(line)
+	}
+	return out.String(), state + more
+}
+
+// block are the lines of the profiles of one type. The first of them may have
+// other ones, since no password was asked for yet.
+func (s pamStack) block(kind string, chosen []pamProfile) (config []string, state string) {
+	var entries []pamEntry
+	first := true
+	for _, p := range chosen {
+		if !p.is(s.field+"-Type", kind) || s.file == "session-noninteractive" && p.is(s.field+"-Interactive-Only", "yes") {
+			continue
+		}
+		text := cmp.Or(p.fields[s.field+"-Final"], p.fields[s.field])
+		if first {
+			text = cmp.Or(p.fields[s.field+"-Initial"], text)
+		}
+		first = false
+		if text != "" {
+			state += "Module: " + p.name + "\n"
+		}
+		for line := range strings.Lines(text) {
+			line = strings.TrimRight(line, " \t\n")
+			state += line + "\n"
+			if e, ok := parsePAMEntry(line); ok {
+				entries = append(entries, e)
 			}
 		}
 	}
-	return out
+	// The end of the first block is behind the line that refuses.
+	after := 0
+	if kind == "Primary" {
+		after = 1
+	}
+	for i, e := range entries {
+		config = append(config, s.kind+"\t"+e.jump(len(entries)-1-i+after)+e.gap+e.module+" "+strings.Join(e.options, " ")+"\n")
+	}
+	return config, state
+}
+
+// pamEntry is a line of a profile, which is one of pam.d(5) without its type.
+type pamEntry struct {
+	control, gap, module string
+	options              []string
+}
+
+// parsePAMEntry reads a line; what is none is left out of the files, where it
+// would make PAM refuse everybody.
+func parsePAMEntry(line string) (pamEntry, bool) {
+	end := strings.IndexAny(line, " \t")
+	if strings.HasPrefix(line, "[") {
+		end = strings.IndexByte(line, ']') + 1
+	}
+	if end <= 0 || line[0] == '#' || line[0] == '-' {
+		return pamEntry{}, false
+	}
+	rest := strings.TrimLeft(line[end:], " \t")
+	words := strings.Fields(rest)
+	if len(words) == 0 || len(rest) == len(line[end:]) {
+		return pamEntry{}, false
+	}
+	return pamEntry{line[:end], line[end : len(line)-len(rest)], words[0], words[1:]}, true
+}
+
+// jump is the control with the number of lines to the end of the block.
+func (e pamEntry) jump(n int) string {
+	if !strings.HasPrefix(e.control, "[") {
+		return e.control
+	}
+	return strings.ReplaceAll(e.control, "=end", "="+strconv.Itoa(n))
 }
