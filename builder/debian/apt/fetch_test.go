@@ -136,6 +136,12 @@ func TestFetch(t *testing.T) {
 		},
 		{summary: "wrong bytes, then a good mirror", first: other(same), second: good, asked: []string{name}, fallback: true},
 		{summary: "a page instead of the file", first: other("<html>Please log in to this network</html>"), second: good, asked: []string{name}, fallback: true},
+		{summary: "wrong bytes, cut off, then a good mirror", first: inTurn(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", itoa(len(wanted)))
+			_, _ = io.WriteString(w, strings.ToUpper(wanted[:10]))
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}, status(404)), second: good, asked: []string{name, name + " bytes=10-"}, fallback: true},
 		{summary: "redirected", first: func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasPrefix(r.URL.Path, "/pool") {
 				http.Redirect(w, r, "/there", http.StatusFound)

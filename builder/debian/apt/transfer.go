@@ -52,11 +52,11 @@ func (t *transfer) run(ctx context.Context, places []place) error {
 	t.hash = sha256.New()
 	var errs []error
 	for _, p := range places {
-		err := t.host.retry(ctx, func() error { return t.attempt(ctx, p) })
-		if err == nil && t.hash != nil {
-			if got := hex.EncodeToString(t.hash.Sum(nil)); got != t.want.sha256 {
-				err = fmt.Errorf("%w: its SHA256 is %s, not %s", ErrMismatch, got, t.want.sha256)
-			}
+		begun := t.done > 0
+		err := t.from(ctx, p)
+		if begun && errors.Is(err, ErrMismatch) && t.rewind() {
+			// What another place began may be what is wrong.
+			err = t.from(ctx, p)
 		}
 		if err == nil {
 			return nil
@@ -74,6 +74,17 @@ func (t *transfer) run(ctx context.Context, places []place) error {
 		}
 	}
 	return joinPlaces(errs)
+}
+
+// from gets what is missing from one place, and checks the whole.
+func (t *transfer) from(ctx context.Context, p place) error {
+	if err := t.host.retry(ctx, func() error { return t.attempt(ctx, p) }); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(t.hash.Sum(nil)); got != t.want.sha256 {
+		return fmt.Errorf("%w: its SHA256 is %s, not %s", ErrMismatch, got, t.want.sha256)
+	}
+	return nil
 }
 
 // rewind begins anew after wrong bytes, if the writer can.
