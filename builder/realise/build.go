@@ -33,14 +33,27 @@ func (b *build) event(e Event) {
 	b.s.event(e)
 }
 
-// obtain fetches or builds the outputs, unless another process does so first.
+// obtain gets the outputs, and tells of a download.
 func (b *build) obtain() (outputs, error) {
-	if d := b.downloader(); d != nil {
-		b.s.downloaded.Store(true)
-		total := d.DownloadSize(b.resolved)
-		b.event(Event{Kind: EventQueued, Total: total})
-		defer b.event(Event{Kind: EventSettled, Total: total})
+	d := b.downloader()
+	if d == nil {
+		return b.substituteOrMake()
 	}
+	b.s.downloaded.Store(true)
+	total := d.DownloadSize(b.resolved)
+	b.event(Event{Kind: EventQueued, Total: total})
+	outs, err := b.substituteOrMake()
+	settled := Event{Kind: EventSettled, Total: total}
+	if err == nil {
+		settled.Done = total
+	}
+	b.event(settled)
+	return outs, err
+}
+
+// substituteOrMake fetches or builds the outputs, unless another process does
+// so first.
+func (b *build) substituteOrMake() (outputs, error) {
 	var outs outputs
 	end, err := b.begin(func() (done bool, err error) {
 		// Whoever had the lock may have made just this.

@@ -54,7 +54,7 @@ func TestDownloads(t *testing.T) {
 		{"one after the other would never end", []string{"a", "bb", "ccc"}, []string{
 			"download-progress d0 1/1", "download-progress d1 1/2", "download-progress d2 1/3",
 			"download-queued d0 0/1", "download-queued d1 0/2", "download-queued d2 0/3",
-			"download-settled d0 0/1", "download-settled d1 0/2", "download-settled d2 0/3",
+			"download-settled d0 1/1", "download-settled d1 2/2", "download-settled d2 3/3",
 			"downloads-over  0/0", "warning d0 it says a", "warning d1 it says bb", "warning d2 it says ccc",
 		}, ""},
 		{"a failure", []string{"bad"}, []string{

@@ -113,8 +113,9 @@ const (
 	// Event.Detail.
 	EventWarning = "warning"
 	// EventQueued: a download of Event.Total bytes (0: unknown) waits for its
-	// turn; EventSettled ends it, whether it was done here, elsewhere or not
-	// at all. Between them EventProgress says that Event.Done bytes are there.
+	// turn; EventSettled ends it: all bytes are Event.Done where the item is
+	// there, from here or from elsewhere, and none where the build failed.
+	// Between them EventProgress says that Event.Done bytes are there.
 	EventQueued   = "download-queued"
 	EventProgress = "download-progress"
 	EventSettled  = "download-settled"

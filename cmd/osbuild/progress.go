@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,14 +32,17 @@ type progress struct {
 
 	mu    sync.Mutex
 	queue map[derivation.Key]*download
-	// fetched are downloads that are over, fetchedBytes their bytes.
+	// fetched are downloads that were done here, fetchedBytes their bytes.
 	fetched      int
 	fetchedBytes int64
+	// failed says that one of them failed, which stops the others.
+	failed bool
 	begun, drawn time.Time
 }
 
 // download is one of a call's downloads.
 type download struct {
+	name        string
 	done, total int64
 	settled     bool
 }
@@ -57,8 +61,8 @@ func terminalWidth(w io.Writer) int {
 		return 0
 	}
 	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0
+	if err != nil || width == 0 {
+		return 80 // some terminals do not know
 	}
 	return width
 }
@@ -100,6 +104,8 @@ func (p *progress) text(e realise.Event) string {
 		case p.a.verbose:
 			return fmt.Sprintf("built %s in %.2f s", e.Name, e.Duration.Seconds())
 		}
+	case realise.EventFailed:
+		p.failed = p.failed || deb
 	case realise.EventWaiting:
 		return "waiting for another build of " + e.Name
 	case realise.EventFetch:
@@ -126,8 +132,8 @@ func (p *progress) download(e realise.Event) {
 		p.drawn = p.begun
 	}
 	d := p.entry(e)
-	d.total = e.Total
-	if e.Kind == realise.EventProgress {
+	d.name, d.total = e.Name, e.Total
+	if e.Kind != realise.EventQueued {
 		d.done = e.Done
 	}
 	d.settled = e.Kind == realise.EventSettled
@@ -145,9 +151,8 @@ func (p *progress) line() string {
 	var done, total int64
 	for _, d := range p.queue {
 		total += d.total
-		if d.settled {
+		if d.settled && d.done == d.total {
 			settled++
-			d.done = d.total
 		}
 		done += d.done
 	}
@@ -161,8 +166,30 @@ func (p *progress) over() {
 	if p.fetched > 0 {
 		p.a.say("fetched %s, %s in %.1f s", count(p.fetched, "package"), size(p.fetchedBytes), p.now().Sub(p.begun).Seconds())
 	}
-	p.fetched, p.fetchedBytes = 0, 0
+	if p.failed {
+		p.sayMissing()
+	}
+	p.fetched, p.fetchedBytes, p.failed = 0, 0, false
 	clear(p.queue)
+}
+
+// sayMissing tells what is still to be fetched when a download has failed.
+func (p *progress) sayMissing() {
+	const most = 5
+	var names []string
+	var bytes int64
+	for _, d := range p.queue {
+		if d.done < d.total {
+			names = append(names, d.name)
+			bytes += d.total
+		}
+	}
+	slices.Sort(names)
+	text := strings.Join(names[:min(len(names), most)], ", ")
+	if more := len(names) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	p.a.say("%s still to be fetched (%s): %s", count(len(names), "package"), size(bytes), text)
 }
 
 // status is a line at the end of a terminal that goes when something else is

@@ -32,7 +32,8 @@ func TestProgress(t *testing.T) {
 		event(realise.EventProgress, "libc6-2", mib, 8*mib),
 		{Kind: realise.EventWarning, Name: "root", Builder: "builtin:package-root", Detail: "the script of x is left out"},
 		event(realise.EventDone, "nginx-1", 0, 0),
-		event(realise.EventSettled, "nginx-1", 0, 2*mib),
+		event(realise.EventSettled, "nginx-1", 2*mib, 2*mib),
+		event(realise.EventFailed, "libc6-2", 0, 0),
 		event(realise.EventSettled, "libc6-2", 0, 8*mib),
 		{Kind: realise.EventStart, Name: "site", Builder: "/bin/site"},
 		{Kind: realise.EventDownloaded},
@@ -46,16 +47,16 @@ func TestProgress(t *testing.T) {
 		quiet, verbose bool
 		want           string
 	}{
-		{"no terminal", 0, false, false, warning + "building site\nfetched 1 package, 2.0 MiB in 0.7 s\n"},
+		{"no terminal", 0, false, false, warning + "building site\nfetched 1 package, 2.0 MiB in 0.7 s\n1 package still to be fetched (8.0 MiB): libc6-2\n"},
 		{"a terminal", 80, false, false, "\rfetching 0/2 packages, 1.0/10.0 MiB\x1b[K" +
 			"\rfetching 0/2 packages, 3.0/10.0 MiB\x1b[K" +
 			"\r\x1b[K" + warning +
-			"\rfetching 1/2 packages, 3.0/10.0 MiB\x1b[K" +
-			"\r\x1b[Kbuilding site\nfetched 1 package, 2.0 MiB in 0.7 s\n"},
+			"\rfetching 1/2 packages, 3.0/10.0 MiB\x1b[K" + "\rfetching 1/2 packages, 2.0/10.0 MiB\x1b[K" +
+			"\r\x1b[Kbuilding site\nfetched 1 package, 2.0 MiB in 0.7 s\n1 package still to be fetched (8.0 MiB): libc6-2\n"},
 		{"a narrow terminal", 20, false, false, "\rfetching 0/2 packag\x1b[K\rfetching 0/2 packag\x1b[K\r\x1b[K" + warning +
-			"\rfetching 1/2 packag\x1b[K\r\x1b[Kbuilding site\nfetched 1 package, 2.0 MiB in 0.7 s\n"},
+			"\rfetching 1/2 packag\x1b[K\rfetching 1/2 packag\x1b[K\r\x1b[Kbuilding site\nfetched 1 package, 2.0 MiB in 0.7 s\n1 package still to be fetched (8.0 MiB): libc6-2\n"},
 		{"told to be quiet", 80, true, false, ""},
-		{"told to say more", 0, false, true, warning + "fetched nginx-1, 2.0 MiB in 0.00 s\nbuilding site\nfetched 1 package, 2.0 MiB in 0.7 s\nbuilding etc\n"},
+		{"told to say more", 0, false, true, warning + "fetched nginx-1, 2.0 MiB in 0.00 s\nbuilding site\nfetched 1 package, 2.0 MiB in 0.7 s\n1 package still to be fetched (8.0 MiB): libc6-2\nbuilding etc\n"},
 	} {
 		t.Run(test.summary, func(t *testing.T) {
 			var out bytes.Buffer

@@ -78,7 +78,7 @@ func (b *debBuiltin) fetch(ctx context.Context, r realise.Request, f apt.File, l
 	name, version := r.Drv.Env["package"], r.Drv.Env["version"]
 	archive, err := b.open()
 	if err != nil {
-		return fmt.Errorf("cannot get the package %s %s: %w", name, version, err)
+		return fmt.Errorf("cannot fetch %s %s: %w", name, version, err)
 	}
 	w := &verifier{file: local, sum: sha256.New(), size: f.Size, progress: r.Progress}
 	err = archive.Fetch(ctx, f, w)
@@ -88,8 +88,10 @@ func (b *debBuiltin) fetch(ctx context.Context, r realise.Request, f apt.File, l
 		return ctx.Err()
 	case errors.Is(err, apt.ErrGone):
 		return gone(ctx, archive, name, version)
+	case errors.Is(err, apt.ErrOffline):
+		return fmt.Errorf("cannot fetch %s %s: it is not in the store, and %w: run the command once with the network", name, version, apt.ErrOffline)
 	default:
-		return fmt.Errorf("cannot get the package %s %s: %w", name, version, err)
+		return fmt.Errorf("cannot fetch %s %s: %w", name, version, err)
 	}
 	if w.got != f.Size {
 		return fmt.Errorf("cannot fetch %s %s: it has %d bytes, and the lock says %d", name, version, w.got, f.Size)

@@ -165,8 +165,8 @@ func TestFailures(t *testing.T) {
 		}, "cannot fetch nginx-light 1.22.1-9: no mirror has it any more; bookworm-security has 1.22.1-9+deb12u1: run `osbuild lock --update nginx-light FILE`"},
 		{"gone without a successor", func(m *mirror, _ *lock.Package) { m.fail = apt.ErrGone }, "no mirror has it any more, nor any other version: take another package"},
 		{"gone for now", func(m *mirror, _ *lock.Package) { m.fail, m.newer = apt.ErrGone, [2]string{"1.22.1-9", "x"} }, "no mirror has it any more: run `osbuild lock --update nginx-light FILE`"},
-		{"offline", func(m *mirror, _ *lock.Package) { m.fail = apt.ErrOffline }, "cannot get the package nginx-light 1.22.1-9: the network is switched off (--offline)"},
-		{"no network", func(m *mirror, _ *lock.Package) { m.fail = apt.ErrNetwork }, "cannot get the package nginx-light 1.22.1-9: no server answers"},
+		{"offline", func(m *mirror, _ *lock.Package) { m.fail = apt.ErrOffline }, "cannot fetch nginx-light 1.22.1-9: it is not in the store, and the network is switched off (--offline): run the command once with the network"},
+		{"no network", func(m *mirror, _ *lock.Package) { m.fail = apt.ErrNetwork }, "cannot fetch nginx-light 1.22.1-9: no server answers"},
 		{"other bytes", func(m *mirror, p *lock.Package) { m.files[p.Path][100] ^= 1 }, "its SHA-256 is"},
 		{"too short", func(m *mirror, p *lock.Package) { m.files[p.Path] = m.files[p.Path][:50] }, "it has 50 bytes, and the lock says"},
 		{"too long", func(m *mirror, p *lock.Package) { m.files[p.Path] = append(m.files[p.Path], 0) }, "it has more than the"},
@@ -225,7 +225,7 @@ func TestNoArchive(t *testing.T) {
 	w := newWorld(t, m)
 	w.r.Builtins = items.Builtins(func() (items.Archive, error) { return nil, errors.New("cannot find an archive") })
 	_, err := w.r.Realise(t.Context(), w.g, w.deb(m.pkg("x", "1", nil)))
-	if err == nil || !strings.Contains(err.Error(), "cannot get the package x 1: cannot find an archive") {
+	if err == nil || !strings.Contains(err.Error(), "cannot fetch x 1: cannot find an archive") {
 		t.Error(err)
 	}
 }
