@@ -36,7 +36,7 @@ type progress struct {
 	fetched      int
 	fetchedBytes int64
 	// failed says that one of them failed, which stops the others.
-	failed bool
+	failed       bool
 	begun, drawn time.Time
 }
 
