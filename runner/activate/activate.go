@@ -67,6 +67,7 @@ type run struct {
 	trees    trees
 	// brought are the trees of packages that the plan copies.
 	brought []spec.Tree
+	buf     []byte
 }
 
 // Run carries out the plan and returns the steps that did not simply succeed.

@@ -175,6 +175,7 @@ func (e *etc) clear(target string) bool {
 		return true
 	}
 	e.tidy(target)
+	e.dropBrought(target)
 	if err := e.Remove(target); err != nil {
 		e.problem(fmt.Errorf("cannot replace the folder %s by a file of the system; move its content away: %w", target, err))
 		return false
@@ -203,7 +204,7 @@ func (e *etc) putAside(target string) {
 func (e *etc) tidy(target string) {
 	prefix := target + "/"
 	below := func(name string) bool { return strings.HasPrefix(name, prefix) }
-	e.problems = append(e.problems, e.dropCopies(e.trees.before["/etc"].owned, below, make([]byte, copyBuffer))...)
+	e.problems = append(e.problems, e.dropCopies(e.trees.before["/etc"].owned, below)...)
 	for _, name := range e.ours() {
 		if below(name) {
 			e.removeOurs(name)

@@ -220,6 +220,37 @@ d 0755 33:4      /var/log/nginx
 	}
 }
 
+// TestDeclaredFolder has a system declare the whole of a folder that an image
+// has from packages.
+func TestDeclaredFolder(t *testing.T) {
+	for _, tt := range []struct{ summary, files, want, problem string }{
+		{"as it came", "", "l                /etc/nginx -> /osbuild/store/e1/nginx\n", ""},
+		{"changed", "/etc/nginx/conf.d/a 0644 mine", "d 0755 0:0       /etc/nginx\nd 0755 0:0       /etc/nginx/conf.d\nf 0644 0:0       /etc/nginx/conf.d/a \"mine\"\n", "etc etc failed: cannot replace the folder /etc/nginx"},
+	} {
+		t.Run(tt.summary, func(t *testing.T) {
+			s := newSandbox(t, `
+				/osbuild/store/e1/nginx -> /osbuild/store/mine
+				/osbuild/store/p/etc/nginx/conf.d/a 0444 a
+				/osbuild/store/p/etc/nginx/link -> conf.d
+				/osbuild/store/p/etc/nginx/empty/ 0555
+				/etc/nginx/conf.d/a 0644 a
+				/etc/nginx/link -> conf.d
+				/etc/nginx/empty/ 0755
+			`+tt.files)
+			statuses := report(Run(s.Root, spec.ActivationPlan{Steps: []spec.Step{
+				{Phase: spec.PhaseEtc, Name: "etc", Etc: &spec.Etc{Tree: "/osbuild/store/e1"}},
+				{Phase: spec.PhaseEtc, Name: "t", Tree: &spec.Tree{From: "/osbuild/store/p/etc", To: "/etc"}},
+			}}, Options{}))
+			if (statuses == "") != (tt.problem == "") || !strings.HasPrefix(statuses, tt.problem) {
+				t.Errorf("statuses:\n%s", statuses)
+			}
+			if got := s.dump("/etc/nginx"); !strings.Contains(got, tt.want) {
+				t.Errorf("lacks\n%s:\n%s", tt.want, got)
+			}
+		})
+	}
+}
+
 // TestTreeInTheWay has something else stand where files of packages belong.
 func TestTreeInTheWay(t *testing.T) {
 	const tree = `
