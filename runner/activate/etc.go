@@ -204,7 +204,7 @@ func (e *etc) putAside(target string) {
 func (e *etc) tidy(target string) {
 	prefix := target + "/"
 	below := func(name string) bool { return strings.HasPrefix(name, prefix) }
-	e.problems = append(e.problems, e.dropCopies(e.trees.before["/etc"].owned, below)...)
+	e.problems = append(e.problems, e.dropCopies("/etc", e.trees.before["/etc"].owned, below)...)
 	for _, name := range e.ours() {
 		if below(name) {
 			e.removeOurs(name)

@@ -62,7 +62,7 @@ func (r *run) saveTrees() (problems []error) {
 	}
 	for _, to := range slices.Sorted(maps.Keys(t.before)) {
 		now := t.now[to]
-		problems = append(problems, r.dropCopies(t.before[to].owned, func(name string) bool {
+		problems = append(problems, r.dropCopies(to, t.before[to].owned, func(name string) bool {
 			return !now.has(name) && !slices.Contains(now.Dirs, name) && !t.declared.has(name)
 		})...)
 	}
@@ -72,21 +72,70 @@ func (r *run) saveTrees() (problems []error) {
 	return problems
 }
 
-// dropCopies removes the copies for which gone says so, but for those that
-// somebody has changed.
-func (r *run) dropCopies(record owned, gone func(name string) bool) (problems []error) {
+// dropCopies removes the copies below to for which gone says so, but for those
+// that somebody has changed.
+func (r *run) dropCopies(to string, record owned, gone func(name string) bool) (problems []error) {
 	names := slices.Concat(slices.Collect(maps.Keys(record.Files)), slices.Collect(maps.Keys(record.Links)), record.Dirs)
 	slices.Sort(names)
 	slices.Reverse(names) // children before their folders
 	for _, name := range names {
-		if !gone(name) || !r.pristine(name, record) {
+		if !gone(name) {
 			continue
 		}
-		if err := r.Remove(name); err != nil && !errors.Is(err, unix.ENOTEMPTY) {
+		if err := r.dropCopy(to, name, record); err != nil {
 			problems = append(problems, err)
 		}
 	}
 	return problems
+}
+
+// dropCopy removes name if it is what the record says that it was. The folders
+// below to may be a user's, so no link is followed there.
+func (r *run) dropCopy(to, name string, record owned) error {
+	dir, err := r.OpenDir(to)
+	if err != nil {
+		return nil
+	}
+	defer func() { dir.Close() }()
+	parent, base := path.Split(strings.TrimPrefix(name, strings.TrimSuffix(to, "/")+"/"))
+	for part := range strings.SplitSeq(strings.TrimSuffix(parent, "/"), "/") {
+		if part == "" {
+			continue
+		}
+		below, err := dir.Sub(part)
+		if err != nil {
+			return nil // its folder has gone, or something else stands there
+		}
+		dir.Close()
+		dir = below
+	}
+	if !r.pristine(dir, base, record) {
+		return nil
+	}
+	if err := dir.Remove(base); err != nil && !errors.Is(err, unix.ENOTEMPTY) {
+		return err
+	}
+	return nil
+}
+
+// pristine says whether a name is what the record says that it was.
+func (r *run) pristine(dir *tree.Dir, base string, record owned) bool {
+	name := dir.Path(base)
+	at, err := dir.Lstat(base)
+	if err != nil || at.Mounted {
+		return false
+	}
+	switch at.Kind() {
+	case unix.S_IFREG:
+		digest, err := dir.Digest(base, r.buffer())
+		return err == nil && digest == record.Files[name]
+	case unix.S_IFLNK:
+		target, err := dir.Readlink(base)
+		return err == nil && target == record.Links[name]
+	case unix.S_IFDIR:
+		return slices.Contains(record.Dirs, name)
+	}
+	return false
 }
 
 // dropBrought removes from a folder what is there because packages brought it,
@@ -148,34 +197,9 @@ func (r *run) dropSame(from, at *tree.Dir) {
 			same = err == nil && err2 == nil && a == b
 		}
 		if same {
-			_ = r.Remove(at.Path(base)) // the folder that is to go tells what stays
+			_ = at.Remove(base) // the folder that is to go tells what stays
 		}
 	}
-}
-
-// pristine says whether name is what the record says that it was.
-func (r *run) pristine(name string, record owned) bool {
-	dir, err := r.OpenDir(path.Dir(name))
-	if err != nil {
-		return false
-	}
-	defer dir.Close()
-	base := path.Base(name)
-	at, err := dir.Lstat(base)
-	if err != nil || at.Mounted {
-		return false
-	}
-	switch at.Kind() {
-	case unix.S_IFREG:
-		digest, err := dir.Digest(base, r.buffer())
-		return err == nil && digest == record.Files[name]
-	case unix.S_IFLNK:
-		target, err := dir.Readlink(base)
-		return err == nil && target == record.Links[name]
-	case unix.S_IFDIR:
-		return slices.Contains(record.Dirs, name)
-	}
-	return false
 }
 
 // buffer is for the content of files; most of them are smaller.

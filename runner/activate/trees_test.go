@@ -283,6 +283,28 @@ func TestTreeInTheWay(t *testing.T) {
 	}
 }
 
+// TestVanishedBehindLink has a user put a link where a folder of packages was:
+// what lies behind it is not removed with them.
+func TestVanishedBehindLink(t *testing.T) {
+	s := newSandbox(t, `
+		/osbuild/store/p/var/lib/db/file 0444 same
+		/precious/file 0644 same
+	`)
+	plan := spec.ActivationPlan{Steps: []spec.Step{{Phase: spec.PhaseEtc, Name: "t", Tree: &spec.Tree{From: "/osbuild/store/p/var", To: "/var"}}}}
+	if statuses := Run(s.Root, plan, Options{}); len(statuses) > 0 {
+		t.Errorf("statuses:\n%s", report(statuses))
+	}
+	s.wipe("/var/lib/db")
+	s.make("/var/lib/db -> /precious")
+	if statuses := Run(s.Root, spec.ActivationPlan{}, Options{}); len(statuses) > 0 {
+		t.Errorf("statuses:\n%s", report(statuses))
+	}
+	want := "l                /var/lib/db -> /precious\nd 0755 0:0       /precious\nf 0644 0:0       /precious/file \"same\"\n"
+	if diff := cmp.Diff(want, s.dump("/var/lib/db", "/precious")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // TestTreeProblems has owners that cannot be had.
 func TestTreeProblems(t *testing.T) {
 	s := newSandbox(t, `

@@ -14,15 +14,25 @@ import (
 // Remove deletes a file, a link, or an empty folder. That nothing is there is
 // no error; something mounted is left alone and is one.
 func (r *Root) Remove(name string) error {
-	err := r.at(name, func(dirfd int, base string) error {
-		err := unix.Unlinkat(dirfd, base, 0)
-		if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) {
-			if dirErr := unix.Unlinkat(dirfd, base, unix.AT_REMOVEDIR); !errors.Is(dirErr, unix.ENOTDIR) {
-				err = dirErr
-			}
+	return removed(name, r.at(name, unlink))
+}
+
+// Remove is as [Root.Remove].
+func (d *Dir) Remove(base string) error {
+	return removed(d.Path(base), unlink(d.fd, base))
+}
+
+func unlink(dirfd int, base string) error {
+	err := unix.Unlinkat(dirfd, base, 0)
+	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) {
+		if dirErr := unix.Unlinkat(dirfd, base, unix.AT_REMOVEDIR); !errors.Is(dirErr, unix.ENOTDIR) {
+			err = dirErr
 		}
-		return err
-	})
+	}
+	return err
+}
+
+func removed(name string, err error) error {
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("cannot remove %s: %w", name, err)
 	}
