@@ -9,12 +9,14 @@ import (
 	"osbuild/builder/debian/control"
 )
 
-// attempt is one run of the greedy choice. What must be is taken first: roots,
-// and dependencies that one package alone can satisfy. Where there is a
-// choice it waits until nothing is left that must be, since most choices are
-// satisfied by then; then the first alternative that excludes nothing of what
-// is chosen is taken. A mistake ends the attempt with a failure, and the
-// solver starts another one that knows of it.
+// attempt is one run of the greedy choice. All roots are chosen first; then
+// each package's dependencies are met in the order in which they are written,
+// and those of what is chosen for one before the next one is looked at. So
+// does apt-get, and a list of names shall mean the same to both: the order
+// decides which alternatives are there already when a choice comes up. Where
+// none is, the first one that excludes nothing of what is chosen is taken. A
+// mistake ends the attempt with a failure, and the solver starts another one
+// that knows of it.
 type attempt struct {
 	*solver
 	chosen    map[string]*node
@@ -22,8 +24,6 @@ type attempt struct {
 	decisions map[decision]bool
 	provided  map[string][]provision
 	excluded  map[string][]excluder
-	open      []*node // chosen, dependencies not looked at
-	deferred  []need
 }
 
 // node is a chosen package.
@@ -60,61 +60,43 @@ func (s *solver) attempt() (*attempt, *failure) {
 		solver: s, chosen: map[string]*node{}, decisions: map[decision]bool{},
 		provided: map[string][]provision{}, excluded: map[string][]excluder{},
 	}
-	for _, name := range s.roots {
-		if s.pins[name] == nil && s.ix.newest(name) == nil {
-			return a, &failure{err: s.ix.unknown(name)}
-		}
-		if f := a.decide(need{Dependency: control.Dependency{{Name: name}}}); f != nil {
-			return a, f
-		}
-	}
-	for {
-		if f := a.expand(); f != nil {
-			return a, f
-		}
-		if len(a.deferred) == 0 {
-			return a, nil
-		}
-		n := a.deferred[0]
-		a.deferred = a.deferred[1:]
-		if a.satisfied(n.Dependency) == nil {
-			if f := a.decide(n); f != nil {
+	// What is locked comes first, so that new roots find it there.
+	for _, locked := range []bool{true, false} {
+		for _, name := range s.roots {
+			if (s.pins[name] != nil) != locked {
+				continue
+			}
+			if !locked && s.ix.newest(name) == nil {
+				return a, &failure{err: s.ix.unknown(name)}
+			}
+			if _, f := a.decide(need{Dependency: control.Dependency{{Name: name}}}); f != nil {
 				return a, f
 			}
 		}
 	}
+	for _, n := range slices.Clone(a.order) {
+		if f := a.expand(n); f != nil {
+			return a, f
+		}
+	}
+	return a, nil
 }
 
-// expand looks at the dependencies of all that was chosen, takes those that
-// leave no choice, and defers the others.
-func (a *attempt) expand() *failure {
-	for len(a.open) > 0 {
-		of := a.open[0]
-		a.open = a.open[1:]
-		for i, dep := range of.depends {
-			n := need{dep, of, i}
-			if a.satisfied(dep) != nil {
-				continue
-			}
-			if !a.mustBe(dep) {
-				a.deferred = append(a.deferred, n)
-				continue
-			}
-			if f := a.decide(n); f != nil {
-				return f
-			}
+// expand meets the dependencies of a package, and of what is chosen for them.
+func (a *attempt) expand(of *node) *failure {
+	for i, dep := range of.depends {
+		if a.satisfied(dep) != nil {
+			continue
+		}
+		n, f := a.decide(need{dep, of, i})
+		if f == nil {
+			f = a.expand(n)
+		}
+		if f != nil {
+			return f
 		}
 	}
 	return nil
-}
-
-// mustBe says whether a dependency names one real package.
-func (a *attempt) mustBe(dep control.Dependency) bool {
-	if len(dep) != 1 {
-		return false
-	}
-	c, err := a.candidate(dep[0].Name)
-	return err != nil || c != nil && c.is(dep[0], a.ix.arch)
 }
 
 // satisfied is the chosen package that satisfies a dependency, by the order of
@@ -134,10 +116,10 @@ func (a *attempt) satisfied(dep control.Dependency) *node {
 }
 
 // decide chooses a package for a need.
-func (a *attempt) decide(n need) *failure {
+func (a *attempt) decide(n need) (*node, *failure) {
 	options, err := a.options(n.Dependency, n.of == nil)
 	if err != nil {
-		return &failure{err: err, because: because(n.of)}
+		return nil, &failure{err: err, because: because(n.of)}
 	}
 	var first *failure
 	why := because(n.of)
@@ -155,7 +137,7 @@ func (a *attempt) decide(n need) *failure {
 			if n.of != nil {
 				n.of.pick(n.index, chosen)
 			}
-			return nil
+			return chosen, nil
 		}
 		why.add(because(f.other))
 		if first == nil {
@@ -166,7 +148,7 @@ func (a *attempt) decide(n need) *failure {
 		first = a.unsatisfied(n)
 	}
 	first.because = why
-	return first
+	return nil, first
 }
 
 func (n *node) pick(dependency int, chosen *node) {
@@ -177,10 +159,10 @@ func (n *node) pick(dependency int, chosen *node) {
 }
 
 // options are the candidates for a dependency: for each alternative the real
-// package, then those that provide it. Only a lock that is extended may take
-// older versions, after all others: those that go with what is locked. A new
-// lock shall not have what its archives replaced. A root is a package of that
-// very name.
+// package, then those that provide it. Where a lock is extended, what is locked
+// comes first, since it is there anyhow; and older versions come last, those
+// that may go with what is locked. A new lock shall not have what its archives
+// replaced. A root is a package of that very name.
 func (a *attempt) options(dep control.Dependency, root bool) ([]*candidate, error) {
 	var options []*candidate
 	add := func(c *candidate) {
@@ -210,6 +192,15 @@ func (a *attempt) options(dep control.Dependency, root bool) ([]*candidate, erro
 	if !a.extends {
 		return options, nil
 	}
+	slices.SortStableFunc(options, func(a, b *candidate) int {
+		switch {
+		case (a.pin != nil) == (b.pin != nil):
+			return 0
+		case a.pin != nil:
+			return -1
+		}
+		return 1
+	})
 	for _, r := range dep {
 		if a.locked[r.Name] || a.ix.newest(r.Name) == nil {
 			continue
@@ -245,7 +236,6 @@ func (a *attempt) choose(c *candidate, parent *node, d *decision) (*node, *failu
 	}
 	a.chosen[c.name] = n
 	a.order = append(a.order, n)
-	a.open = append(a.open, n)
 	for _, p := range c.provides {
 		if !foreign(p.Arch, a.ix.arch) {
 			a.provided[p.Name] = append(a.provided[p.Name], provision{n, p.Version})

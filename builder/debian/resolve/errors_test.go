@@ -70,7 +70,7 @@ func TestErrors(t *testing.T) {
 		},
 		{
 			"no alternative is left", "a 1; dep: b | c, d\nb 1; con: d\nc 1; con: d\nd 1", "a",
-			"cannot have b 1 and d 1 together: b conflicts with d\n  a -> b\n  a -> d\n" +
+			"cannot have d 1 and b 1 together: b conflicts with d\n  a -> d\n  a -> b\n" +
 				"leave out one of the two roots, or name an alternative that does not conflict",
 		},
 	}

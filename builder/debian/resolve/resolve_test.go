@@ -29,8 +29,12 @@ func TestResolve(t *testing.T) {
 		{"the first alternative", "a 1; dep: b | c\nb 1\nc 1", "a", "", "a=1 b=1"},
 		{"the first alternative that exists", "a 1; dep: x | b (>= 2) | c\nb 1\nc 1", "a", "", "a=1 c=1"},
 		{
-			"an alternative that is there anyhow",
-			"a 1; dep: b | c, d\nb 1\nc 1\nd 1; dep: c", "a", "", "a=1 c=1 d=1",
+			"an alternative that is there already",
+			"a 1; dep: d, b | c\nb 1\nc 1\nd 1; dep: e\ne 1; dep: c", "a", "", "a=1 c=1 d=1 e=1",
+		},
+		{
+			"an alternative that comes too late",
+			"a 1; dep: b | c, d\nb 1\nc 1\nd 1; dep: c", "a", "", "a=1 b=1 c=1 d=1",
 		},
 		{
 			"an alternative that another root is", "a 1; dep: b | c\nb 1\nc 1", "a c", "", "a=1 c=1",
@@ -40,7 +44,7 @@ func TestResolve(t *testing.T) {
 			"a virtual package by priority",
 			"a 1; dep: awk\ngawk 1; prov: awk\nmawk 1; prov: awk; prio: required", "a", "", "a=1 mawk=1",
 		},
-		{"a virtual package that is there anyhow", "a 1; dep: mta, z\nz 1; prov: mta\ny 1; prov: mta", "a", "", "a=1 z=1"},
+		{"a virtual package that is there already", "a 1; pre: z; dep: mta\nz 1; prov: mta\ny 1; prov: mta", "a", "", "a=1 z=1"},
 		{
 			"a default before a virtual package",
 			"a 1; dep: exim | mta\nexim 1; prov: mta\nbomb 1; prov: mta", "a", "", "a=1 exim=1",
