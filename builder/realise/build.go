@@ -113,8 +113,8 @@ func (b *build) begin(done func() (bool, error)) (end func(), err error) {
 
 // slot waits for the right to build this.
 func (b *build) slot() (release func(), err error) {
-	if b.downloader() != nil {
-		return b.s.take(b.s.downloads)
+	if d := b.downloader(); d != nil {
+		return b.s.downloads.take(b.s.ctx, d.DownloadSize(b.drv))
 	}
 	return b.s.slot()
 }

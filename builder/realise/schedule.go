@@ -57,7 +57,7 @@ type session struct {
 	cancel context.CancelCauseFunc
 	// slots bounds the work that is done at once, downloads the downloads.
 	// Nobody waits for a lock or for another job while holding a slot.
-	slots, downloads chan struct{}
+	slots, downloads *slots
 	wait             sync.WaitGroup
 
 	mu    sync.Mutex
@@ -80,8 +80,8 @@ func (r *Realiser) session(ctx context.Context, g *derivation.Graph) (*session, 
 	s := &session{
 		Realiser:  r,
 		g:         g,
-		slots:     make(chan struct{}, max(r.Jobs, 1)),
-		downloads: make(chan struct{}, max(r.Jobs, maxDownloads)),
+		slots:     newSlots(max(r.Jobs, 1)),
+		downloads: newSlots(max(r.Jobs, maxDownloads)),
 		drvs:      map[derivation.Key]*job{},
 		paths:     map[store.Path]*job{},
 		refs:      map[store.Path][]store.Path{},
@@ -226,16 +226,7 @@ func (s *session) have(outs outputs) (outputs, error) {
 }
 
 // slot waits for the right to work; the function gives it back.
-func (s *session) slot() (release func(), err error) { return s.take(s.slots) }
-
-func (s *session) take(slots chan struct{}) (release func(), err error) {
-	select {
-	case slots <- struct{}{}:
-		return func() { <-slots }, nil
-	case <-s.ctx.Done():
-		return nil, s.ctx.Err()
-	}
-}
+func (s *session) slot() (release func(), err error) { return s.slots.take(s.ctx, 0) }
 
 // closure gives the items that paths refer to, themselves included, sorted.
 func (s *session) closure(paths []store.Path) ([]store.Path, error) {
