@@ -29,7 +29,7 @@ func dpkg(c *call) status {
 				found = failure
 				continue
 			}
-			c.print("/.\n" + strings.Join(p.paths, "\n") + "\n")
+			c.print(p.listed())
 		}
 		return found
 	case "-s", "--status", "-l":

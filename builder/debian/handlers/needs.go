@@ -21,11 +21,19 @@ var providers = map[string]string{
 	"php": "php-cli", "lua": "lua5.4", "zsh": "zsh", "ksh": "ksh", "expect": "expect", "guile": "guile-3.0", "gawk": "gawk",
 }
 
+// needKind is what a program needs a file for.
+type needKind int
+
+const (
+	scriptNeed needKind = iota
+	loaderNeed
+	libraryNeed
+)
+
 // need is a file that programs need and that no package has.
 type need struct {
 	what string
-	// library says that it is one, and not an interpreter.
-	library bool
+	kind needKind
 	users   []string
 }
 
@@ -40,9 +48,9 @@ func (r *root) checkNeeds(ctx context.Context) error {
 			n.libraryNames(files)
 		}
 	}
-	lack := func(what string, library bool, p string, n *node) {
+	lack := func(what string, kind needKind, p string, n *node) {
 		if missing[what] == nil {
-			missing[what] = &need{what: what, library: library}
+			missing[what] = &need{what: what, kind: kind}
 		}
 		user := p
 		if n.from != nil {
@@ -68,14 +76,18 @@ func (r *root) checkNeeds(ctx context.Context) error {
 		// No package may have anything in /usr/local: such a line is of the
 		// upstream, for whoever installs by hand.
 		if in := prog.interpreter; in != "" && n.executable() && !strings.HasPrefix(in, "/usr/local/") && !r.interprets(in) {
-			lack(in, false, p, n)
+			kind := loaderNeed
+			if prog.script {
+				kind = scriptNeed
+			}
+			lack(in, kind, p, n)
 		}
 		for _, lib := range prog.needed {
 			if prog.machine != native.machine {
 				break // for a machine that runs beside the processor
 			}
 			if !files[base(lib)] {
-				lack(lib, true, p, n)
+				lack(lib, libraryNeed, p, n)
 			}
 		}
 		return nil
@@ -119,15 +131,16 @@ func (n *need) String() string {
 	if more := len(n.users) - 1; more > 0 {
 		by += fmt.Sprintf(" and %d more", more)
 	}
-	if n.library {
-		return fmt.Sprintf("programs need the library %s, which no package of this system has (used by: %s)", n.what, by)
+	const lacks = "which no package of this system has"
+	switch n.kind {
+	case libraryNeed:
+		return fmt.Sprintf("programs need the library %s, %s (used by: %s)", n.what, lacks, by)
+	case loaderNeed:
+		return fmt.Sprintf(`programs need %s, %s: add "libc6" (used by: %s)`, n.what, lacks, by)
 	}
-	name := path.Base(n.what)
 	add := ""
-	if p := providers[name]; p != "" {
+	if p := providers[path.Base(n.what)]; p != "" {
 		add = fmt.Sprintf(": add %q", p)
-	} else if strings.HasPrefix(name, "ld-linux") || strings.HasPrefix(name, "ld64") {
-		add = `: add "libc6"`
 	}
-	return fmt.Sprintf("%s scripts need %s, which no package of this system has%s (used by: %s)", name, n.what, add, by)
+	return fmt.Sprintf("%s scripts need %s, %s%s (used by: %s)", path.Base(n.what), n.what, lacks, add, by)
 }

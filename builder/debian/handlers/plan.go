@@ -12,9 +12,10 @@ import (
 
 // plan is what activation does for the packages.
 func (w *writer) plan() spec.ActivationPlan {
-	plan := spec.ActivationPlan{Version: spec.Version, Steps: []spec.Step{
-		{Phase: spec.PhaseAccounts, Name: "accounts of packages", Accounts: w.r.planned()},
-	}}
+	plan := spec.ActivationPlan{Version: spec.Version, Steps: []spec.Step{}}
+	if a := w.r.planned(); len(a.Users)+len(a.Groups) > 0 {
+		plan.Steps = append(plan.Steps, spec.Step{Phase: spec.PhaseAccounts, Name: "accounts of packages", Accounts: a})
+	}
 	for _, t := range w.root.Trees {
 		plan.Steps = append(plan.Steps, spec.Step{Phase: spec.PhaseEtc, Name: t.To + " of packages", Tree: &t})
 	}

@@ -165,6 +165,8 @@ func (r *root) merge(p *pkg, dir *node, rel, disk string) error {
 			dir.kids[e.Name()] = n
 		case have.given && have.kind == file:
 			continue
+		case have.given && have.kind == link:
+			return fmt.Errorf("%s does not lie in /usr", at)
 		case have.alias && n.kind == folder:
 			target, _, err := r.find(at, true)
 			if err != nil {

@@ -193,6 +193,9 @@ func parse(name, text string) (*syntax.File, error) {
 
 // leave writes down a command that nobody did.
 func (sh *shell) leave(command string) {
+	for known := false; !known; known = !strings.Contains(command, unknown+unknown) {
+		command = strings.ReplaceAll(command, unknown+unknown, unknown)
+	}
 	command = strings.Join(strings.Fields(strings.ReplaceAll(command, unknown, "…")), " ")
 	if r := []rune(command); len(r) > maxShown {
 		command = string(r[:maxShown-1]) + "…"

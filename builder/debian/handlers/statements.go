@@ -196,6 +196,17 @@ func source(n syntax.Node) string {
 func (sh *shell) assign(a *syntax.Assign) {
 	value := ""
 	switch {
+	case a.Array != nil && a.Index == nil && !a.Append && sh.maybe == 0:
+		var list []string
+		for _, e := range a.Array.Elems {
+			if e.Value == nil || e.Index != nil {
+				list = append(list, unknown)
+				continue
+			}
+			list = append(list, sh.fields(e.Value)...)
+		}
+		sh.vars[a.Name.Value] = expand.Variable{Set: true, Kind: expand.Indexed, List: list}
+		return
 	case a.Array != nil || a.Index != nil:
 		value = unknown
 	case a.Value != nil:

@@ -26,7 +26,7 @@ var dpkgStatus = class{name: "dpkg status", finish: func(r *root) error {
 		if p.control.Get("Multi-Arch") == "same" {
 			name += ":" + p.meta.Architecture
 		}
-		if err := r.create(dpkgDir+"info/"+name+".list", "/.\n"+strings.Join(p.paths, "\n")+"\n"); err != nil {
+		if err := r.create(dpkgDir+"info/"+name+".list", p.listed()); err != nil {
 			return err
 		}
 		for _, member := range []string{"md5sums", "conffiles"} {
@@ -56,6 +56,11 @@ var dpkgStatus = class{name: "dpkg status", finish: func(r *root) error {
 	}
 	return nil
 }}
+
+// listed are the paths of a package in the form of dpkg.
+func (p *pkg) listed() string {
+	return strings.Join(append([]string{"/."}, p.paths...), "\n") + "\n"
+}
 
 // stanza writes the control file of a package as one of an installed one.
 func (r *root) stanza(p *pkg, b *strings.Builder) error {

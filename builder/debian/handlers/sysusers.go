@@ -46,13 +46,16 @@ func (r *root) sysuser(f []string) bool {
 			f[i] = ""
 		}
 	}
-	kind, name, ids := strings.TrimRight(f[0], "!"), f[1], f[2]
+	kind, name, ids := strings.TrimRight(f[0], "!-"), f[1], f[2]
+	if kind == "r" {
+		return true // which ids to choose from
+	}
 	if name == "" {
 		return false
 	}
 	uid, gid, split := strings.Cut(ids, ":")
 	number := func(s string) (*int, bool) {
-		if s == "" {
+		if s == "" || s == "-" {
 			return nil, true
 		}
 		return lastID([]string{s})
@@ -64,8 +67,6 @@ func (r *root) sysuser(f []string) bool {
 		return ok
 	case "m":
 		return r.join(name, f[2]) == success
-	case "r":
-		return true
 	case "u":
 	default:
 		return false

@@ -16,6 +16,7 @@ import (
 )
 
 func (sh *shell) set(name, value string) {
+	*sh.steps += len(value) >> 8 // long texts take their time
 	if len(value) > maxText || sh.maybe > 0 {
 		value = unknown
 	}

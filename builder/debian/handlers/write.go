@@ -77,7 +77,7 @@ func (w *writer) topLevel(name string, n *node) error {
 		return err
 	case n.kind == file:
 		return fmt.Errorf("cannot put %s of package %s into a system: the root has folders only", p, n.from.name)
-	case len(n.kids) == 0:
+	case !n.written():
 		if !n.given {
 			w.root.Dirs = append(w.root.Dirs, w.dir(p, n))
 		}
@@ -92,6 +92,16 @@ func (w *writer) topLevel(name string, n *node) error {
 	})
 	w.root.Trees = append(w.root.Trees, tree)
 	return err
+}
+
+// written says whether a folder holds more than what every container has.
+func (n *node) written() bool {
+	for _, k := range n.kids {
+		if !k.given {
+			return true
+		}
+	}
+	return false
 }
 
 // writable writes a file, folder or link of the defaults for writable folders.
