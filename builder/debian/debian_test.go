@@ -35,6 +35,19 @@ func (a archive) Indexes(context.Context, apt.IndexOptions) (*apt.Snapshot, erro
 	}, nil
 }
 
+func (archive) Suites() []string { return []string{"bookworm", "bookworm-security", "trixie"} }
+
+func TestSuitesOf(t *testing.T) {
+	all := archive{}.Suites()
+	for suite, want := range map[string]string{
+		"": "", "bookworm": "bookworm bookworm-security", "bookworm-security": "bookworm-security", "trixie": "trixie", "sid": "sid",
+	} {
+		if got := strings.Join(suitesOf(suite, all), " "); got != want {
+			t.Errorf("%q: %q, want %q", suite, got, want)
+		}
+	}
+}
+
 const index = `Package: web
 Version: 1.2-3
 Architecture: amd64

@@ -71,6 +71,8 @@ type Update struct {
 
 // Indexes gives the records of packages to choose from; *apt.Host does.
 type Indexes interface {
+	// Suites names the suites that there are.
+	Suites() []string
 	Indexes(ctx context.Context, o apt.IndexOptions) (*apt.Snapshot, error)
 }
 
@@ -84,11 +86,7 @@ func (s *Source) Relock(ctx context.Context, h Indexes, arch string, u Update) (
 		slices.Sort(roots)
 		roots = slices.Compact(roots)
 	}
-	var suites []string
-	if want.Suite != "" {
-		suites = []string{want.Suite}
-	}
-	o := apt.IndexOptions{Arch: arch, Suites: suites, Known: s.lock.Suites}
+	o := apt.IndexOptions{Arch: arch, Suites: suitesOf(want.Suite, h.Suites()), Known: s.lock.Suites}
 	snapshot, err := h.Indexes(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock packages: %w", err)
@@ -109,6 +107,21 @@ func (s *Source) Relock(ctx context.Context, h Indexes, arch string, u Update) (
 		}
 	}
 	return l, nil
+}
+
+// suitesOf are a suite and those that belong to it, such as bookworm-security
+// and bookworm-updates to bookworm; nil for no suite.
+func suitesOf(suite string, all []string) []string {
+	if suite == "" {
+		return nil
+	}
+	suites := []string{suite}
+	for _, s := range all {
+		if strings.HasPrefix(s, suite+"-") || strings.HasPrefix(s, suite+"/") {
+			suites = append(suites, s)
+		}
+	}
+	return suites
 }
 
 // place puts the position of the declaration before an error about a package

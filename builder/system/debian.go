@@ -16,7 +16,7 @@ import (
 // Debian says how the packages of a system are chosen.
 type Debian struct {
 	Pos       derivation.Position `star:"-"`
-	Suite     string              `star:"suite" doc:"The one suite that packages come from, such as \"bookworm\"; by default all that the host's apt knows."`
+	Suite     string              `star:"suite" doc:"The one suite that packages come from, such as \"bookworm\", with its updates and security; by default all that the host's apt knows."`
 	Essential string              `star:"essential" doc:"Which packages come along that nothing depends on by name: \"none\", \"minimal\" (a shell and the basic tools), or \"full\" (all that Debian calls essential)."`
 	Ignore    []string            `star:"ignore" doc:"Packages whose scripts cause no warning when they do what osbuild does not."`
 }
