@@ -80,7 +80,9 @@ func Run(root *tree.Root, plan spec.ActivationPlan, o Options) []spec.StepStatus
 		r.step(spec.PhaseState, "state", r.restore)
 	}
 	r.loadTrees()
+	privileged := false
 	for _, s := range plan.Steps {
+		privileged = privileged || s.Privileged != nil
 		if s.Tree != nil {
 			r.brought = append(r.brought, *s.Tree)
 		}
@@ -96,8 +98,12 @@ func Run(root *tree.Root, plan spec.ActivationPlan, o Options) []spec.StepStatus
 				r.step(phase, s.Name, func() []error { return r.one(s) })
 			}
 		}
-		if phase == spec.PhaseEtc {
+		switch {
+		case phase == spec.PhaseEtc:
 			r.step(phase, "trees", r.saveTrees)
+		case phase == spec.PhasePrivileged && !privileged && r.Kind(spec.PrivilegedDir) != 0:
+			// The last system had programs with privileges, this one has none.
+			r.step(phase, "privileged", func() []error { return r.privileged(nil) })
 		}
 	}
 	for _, s := range plan.Steps {
