@@ -168,7 +168,7 @@ func (s *Source) Use(policy service.PackagePolicy) ([]string, error) {
 }
 
 // Root implements service.Packages.
-func (s *Source) Root(items []string, pos derivation.Position) (string, error) {
+func (s *Source) Root(items []string, quiet bool, pos derivation.Position) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !slices.ContainsFunc(items, s.mentionsPackage) {
@@ -181,7 +181,10 @@ func (s *Source) Root(items []string, pos derivation.Position) (string, error) {
 		return "", err
 	}
 	var ignore []string
-	if s.policy != nil {
+	switch {
+	case quiet:
+		ignore = []string{recipe.IgnoreAll}
+	case s.policy != nil:
 		ignore = s.policy.Ignore
 	}
 	return recipe.Root(s.graph, "packages", set, ignore, pos)

@@ -187,14 +187,14 @@ func TestRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if root, err := s.Root([]string{plain}, pos(1)); err != nil || root != "" {
+	if root, err := s.Root([]string{plain}, false, pos(1)); err != nil || root != "" {
 		t.Errorf("without packages: %q, %v", root, err)
 	}
-	first, err := s.Root([]string{plain, far}, pos(1))
+	first, err := s.Root([]string{plain, far}, false, pos(1))
 	if err != nil || first == "" {
 		t.Fatalf("with packages: %q, %v", first, err)
 	}
-	second, err := s.Root([]string{far, plain, far}, pos(2))
+	second, err := s.Root([]string{far, plain, far}, false, pos(2))
 	if err != nil || second != first {
 		t.Errorf("in another order: %q and %q, %v", first, second, err)
 	}

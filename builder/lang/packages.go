@@ -60,5 +60,5 @@ func (l *loader) root(d *derivation.Derivation) (string, error) {
 		// Deriving finds the same, and says where it is.
 		return "", nil
 	}
-	return env.Packages.Root(items, d.Pos)
+	return env.Packages.Root(items, true, d.Pos)
 }

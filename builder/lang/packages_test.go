@@ -38,7 +38,7 @@ func (f *fakePackages) Use(p service.PackagePolicy) ([]string, error) {
 	return []string{item}, err
 }
 
-func (f *fakePackages) Root(items []string, _ derivation.Position) (string, error) {
+func (f *fakePackages) Root(items []string, _ bool, _ derivation.Position) (string, error) {
 	var names []string
 	for _, item := range items {
 		if name := f.named[item]; name != "" {

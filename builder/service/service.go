@@ -41,8 +41,9 @@ type Packages interface {
 	Use(policy PackagePolicy) (items []string, err error)
 	// Root gives the path of the tree that the packages in the closure of
 	// these items make together; "" when no package is among what they are
-	// made from.
-	Root(items []string, pos derivation.Position) (string, error)
+	// made from. A quiet one tells nobody what its packages' scripts would do
+	// besides: what a build program sees lives as long as the build.
+	Root(items []string, quiet bool, pos derivation.Position) (string, error)
 }
 
 // PackagePolicy says how packages are chosen.

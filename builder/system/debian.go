@@ -18,7 +18,7 @@ type Debian struct {
 	Pos       derivation.Position `star:"-"`
 	Suite     string              `star:"suite" doc:"The one suite that packages come from, such as \"bookworm\", with its updates and security; by default all that the host's apt knows."`
 	Essential string              `star:"essential" doc:"Which packages come along that nothing depends on by name: \"none\", \"minimal\" (a shell and the basic tools), or \"full\" (all that Debian calls essential)."`
-	Ignore    []string            `star:"ignore" doc:"Packages whose scripts cause no warning when they do what osbuild does not."`
+	Ignore    []string            `star:"ignore" doc:"Packages whose scripts cause no warning when they do what osbuild does not; \"*\" stands for all, and for all other warnings about packages."`
 }
 
 var essentials = []string{"none", "minimal", "full"}

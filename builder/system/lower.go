@@ -185,7 +185,7 @@ func item(env *service.Env, o *OperatingSystem, c spec.Container, entries []*ser
 	packages := ""
 	if env.Packages != nil {
 		// Whatever is in the closure of the rest has its packages at /usr.
-		if packages, err = env.Packages.Root(slices.Sorted(maps.Values(files)), o.Pos); err != nil {
+		if packages, err = env.Packages.Root(slices.Sorted(maps.Values(files)), false, o.Pos); err != nil {
 			return "", err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"osbuild/builder/debian/recipe"
 )
 
 // maxLeft is how many commands a warning names.
@@ -15,6 +17,9 @@ const maxLeft = 4
 // warn gives the warnings, sorted: those of the needs of programs, and a line
 // for each package with commands that nobody did, but for the ignored ones.
 func (r *root) warn(ignored []string) []string {
+	if slices.Contains(ignored, recipe.IgnoreAll) {
+		return nil
+	}
 	out := slices.Clone(r.warnings)
 	for _, p := range r.pkgs {
 		if len(p.left) == 0 || slices.Contains(ignored, p.name) {

@@ -37,6 +37,9 @@ const (
 	// warning.
 	BuiltinRoot = "package-root"
 	VersionRoot = 1
+	// IgnoreAll, among the packages that are ignored, stands for all of them
+	// and for every other warning.
+	IgnoreAll = "*"
 )
 
 // Deb declares the files of one locked package: a deb item.
