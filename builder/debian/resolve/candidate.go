@@ -115,12 +115,15 @@ func provided(version control.Version, r control.Relation, arch string) bool {
 	return r.Op == "" || version != "" && version.Satisfies(r.Op, r.Version)
 }
 
-// providesAs is the version as which the candidate provides a name.
-func (c *candidate) providesAs(name string) control.Version {
-	for _, r := range c.provides {
-		if r.Name == name {
-			return r.Version
+// meets says whether the candidate is, or provides, what a relation names.
+func (c *candidate) meets(r control.Relation, arch string) bool {
+	if c.is(r, arch) {
+		return true
+	}
+	for _, p := range c.provides {
+		if p.Name == r.Name && !foreign(p.Arch, arch) && provided(p.Version, r, arch) {
+			return true
 		}
 	}
-	return ""
+	return false
 }

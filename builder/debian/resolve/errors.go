@@ -42,7 +42,7 @@ type ConflictError struct {
 func (e *ConflictError) Error() string {
 	todo := "or name an alternative that does not conflict"
 	if len(e.Locked) > 0 {
-		todo = fmt.Sprintf("name an alternative, or let what is locked move: `osbuild lock --update %s`", strings.Join(e.Locked, " "))
+		todo = fmt.Sprintf("name an alternative, or let what is locked move: `osbuild lock --update FILE %s`", strings.Join(e.Locked, " "))
 	}
 	return fmt.Sprintf("cannot have %s and %s together: %s\n  %s\n  %s\nleave out one of the two roots, %s",
 		e.A, e.B, e.Why, way(e.PathA), way(e.PathB), todo)

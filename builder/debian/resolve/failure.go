@@ -105,14 +105,14 @@ func (a *attempt) reason(r control.Relation) (why, pin string) {
 			}
 			names = append(names, p.name)
 		}
-		if provided(providers[0].providesAs(r.Name), r, a.ix.arch) {
+		if providers[0].meets(r, a.ix.arch) {
 			return fmt.Sprintf("what provides %s (%s) cannot be together with the rest", r.Name, strings.Join(names, ", ")), pin
 		}
 		return fmt.Sprintf("%s provides %s, but not this version", strings.Join(names, ", "), r.Name), pin
 	case c.is(r, a.ix.arch):
 		return fmt.Sprintf("%s cannot be together with the rest", c), ""
 	case c.pin != nil:
-		return fmt.Sprintf("the lock keeps %s; `osbuild lock --update %s` lets it move", c, c.name), c.name
+		return fmt.Sprintf("the lock keeps %s; `osbuild lock --update FILE %s` lets it move", c, c.name), c.name
 	case !c.version.Satisfies(r.Op, r.Version):
 		return fmt.Sprintf("the indexes have %s", c), ""
 	}

@@ -3,6 +3,8 @@
 
 package resolve
 
+import "osbuild/builder/debian/control"
+
 // decision is the choice of one candidate for a dependency that others could
 // have satisfied.
 type decision struct{ dependency, candidate string }
@@ -61,11 +63,12 @@ func (s *solver) learn(f *failure) bool {
 	return len(f.because) > 0
 }
 
-// free lets a locked package move, if there is anything to move to. What was
-// learnt while it was kept holds no more.
+// free lets a locked package move, if there is anything newer to move to, or
+// another file of the same version. What was learnt while it was kept holds no
+// more.
 func (s *solver) free(name string) bool {
 	pin, now := s.pins[name], s.ix.newest(name)
-	if pin == nil || now == nil || string(now.Version) == pin.Version && now.SHA256 == pin.SHA256 {
+	if pin == nil || now == nil || now.SHA256 == pin.SHA256 || now.Version.Compare(control.Version(pin.Version)) < 0 {
 		return false
 	}
 	delete(s.pins, name)

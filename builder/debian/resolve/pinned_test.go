@@ -55,13 +55,13 @@ func TestPinned(t *testing.T) {
 		{
 			summary: "a new root that does not go with the lock", old: "lib 1", oldRoots: "lib",
 			now: "lib 2\ntool 2; dep: lib (>= 2)", r: Request{Roots: []string{"lib", "tool"}},
-			wantError: "cannot satisfy tool 2, which needs lib (>= 2): the lock keeps lib 1; `osbuild lock --update lib` lets it move\n  tool",
+			wantError: "cannot satisfy tool 2, which needs lib (>= 2): the lock keeps lib 1; `osbuild lock --update FILE lib` lets it move\n  tool",
 		},
 		{
 			summary: "a new root in conflict with the lock", old: "a 1; dep: b\nb 1", oldRoots: "a",
 			now: "c 1; brk: b (<< 2)", r: Request{Roots: []string{"c"}},
 			wantError: "cannot have b 1 and c 1 together: c breaks b (<< 2)\n  a -> b\n  c\n" +
-				"leave out one of the two roots, name an alternative, or let what is locked move: `osbuild lock --update b`",
+				"leave out one of the two roots, name an alternative, or let what is locked move: `osbuild lock --update FILE b`",
 		},
 		{
 			summary: "an update moves what it names", old: "a 1; dep: b\nb 1\nc 1", oldRoots: "a c",
@@ -90,6 +90,10 @@ func TestPinned(t *testing.T) {
 		{
 			summary: "an update of what the index lost", old: "a 1\nb 1", oldRoots: "a b",
 			now: "b 2", r: Request{Update: []string{"a", "b"}}, want: "a=1 b=2",
+		},
+		{
+			summary: "an update does not go back", old: "a 2", oldRoots: "a",
+			now: "a 1", r: Request{Update: []string{"a"}}, want: "a=2",
 		},
 		{
 			summary: "an update drops what nothing needs any more", old: "a 1; dep: lib1\nlib1 1", oldRoots: "a",

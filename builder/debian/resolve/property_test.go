@@ -186,6 +186,63 @@ func encode(t testing.TB, l *lock.Lock) string {
 	return string(bytes.Clone(data))
 }
 
+// TestUpdateProperties updates locks of random archives in which some packages
+// have become newer and the old versions are gone or not.
+func TestUpdateProperties(t *testing.T) {
+	updated, moved := 0, 0
+	for seed := range int64(1500) {
+		rnd := rand.New(rand.NewSource(seed))
+		old := packages(t, randomIndex(rnd))
+		l, err := Resolve(NewIndex("amd64", old), Request{Roots: []string{"a", "b"}})
+		if err != nil {
+			continue
+		}
+		now := packages(t, strings.NewReplacer(" 1;", " 3;", " 2;", " 4;", " 1\n", " 3\n", " 2\n", " 4\n").Replace(randomIndex(rnd)))
+		var gone []*control.Package
+		for _, p := range old {
+			if rnd.Intn(2) == 0 {
+				now = append(now, p)
+				continue
+			}
+			// Nobody knows any more what it excludes: a lock does not say it.
+			p.Conflicts, p.Breaks = "", ""
+			gone = append(gone, p)
+		}
+		for _, p := range gone {
+			if !slices.ContainsFunc(now, func(q *control.Package) bool { return p.Name == q.Name }) {
+				p.Depends = "" // it cannot move, and nobody knows what it needs
+			}
+		}
+		ix := NewIndex("amd64", now)
+		next, err := Resolve(ix, Request{Roots: l.Roots, Pinned: l, Update: []string{"a"}})
+		if err != nil {
+			continue
+		}
+		updated++
+		checkLock(t, next, append(now, gone...))
+		for _, c := range lock.Diff(l, next) {
+			if c.Old == "" || c.New == "" {
+				continue
+			}
+			moved++
+			if control.Version(c.New).Compare(control.Version(c.Old)) <= 0 {
+				t.Errorf("seed %d: an update goes back: %s", seed, c)
+			}
+		}
+		if a, _ := next.Package("a"); ix.newest("a") != nil && a.SHA256 != ix.newest("a").SHA256 {
+			if before, _ := l.Package("a"); a.Version == before.Version {
+				t.Errorf("seed %d: a does not move", seed)
+			}
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d: %s, then %s", seed, choice(l), choice(next))
+		}
+	}
+	if updated < 50 || moved < 50 {
+		t.Errorf("only %d updates with %d moves", updated, moved)
+	}
+}
+
 // TestRefusalsAreRight looks at what is refused in random archives: no set of
 // candidates at all is a right choice.
 func TestRefusalsAreRight(t *testing.T) {

@@ -61,10 +61,10 @@ func Resolve(ix *Index, r Request) (*lock.Lock, error) {
 			first, s.freed = f.err, false
 		}
 		if !s.learn(f) {
-			break
+			return nil, first
 		}
 	}
-	return nil, first
+	return nil, fmt.Errorf("%w\n%d other choices of alternatives do not work either; name those that you want", first, maxAttempts)
 }
 
 // solver is what attempts have in common and learn.
@@ -117,9 +117,7 @@ func newSolver(ix *Index, r Request) (*solver, error) {
 		if s.pins[name] == nil && !slices.Contains(s.named, name) {
 			return nil, notLocked(name, r.Pinned)
 		}
-		if ix.newest(name) != nil { // else there is nothing to move to
-			delete(s.pins, name)
-		}
+		s.free(name)
 	}
 	s.roots = slices.Clone(s.named)
 	switch r.Essential {

@@ -7,20 +7,22 @@ import (
 	"slices"
 	"strings"
 
+	"osbuild/builder/debian/control"
 	"osbuild/builder/debian/lock"
 )
 
 // verify looks whether locked packages still have what they need now that
-// others moved. What a locked package needs beyond names only the index
-// knows; where the index has that version no more, any move of a dependency
-// moves it too.
+// others moved. What a locked package needs beyond names, and what it
+// excludes, only the index knows. Where the index has another version of it,
+// any move of a dependency moves it too; where it has none at all, the package
+// stays and the names must do.
 func (a *attempt) verify() *failure {
 	for _, n := range a.order {
 		if n.pin == nil {
 			continue
 		}
 		if n.pkg != nil {
-			full, err := fromIndex(n.pkg)
+			full, err := a.read(n.pkg)
 			if err != nil {
 				return &failure{err: err}
 			}
@@ -54,13 +56,44 @@ func (a *attempt) lock(r Request) (*lock.Lock, error) {
 	l := &lock.Lock{Version: lock.Version, Arch: a.ix.arch, Essential: r.Essential, Roots: a.named}
 	for _, n := range a.order {
 		if n.pin != nil {
-			l.Packages = append(l.Packages, *n.pin)
+			p, err := a.kept(n)
+			if err != nil {
+				return nil, err
+			}
+			l.Packages = append(l.Packages, p)
 			continue
 		}
 		l.Packages = append(l.Packages, a.record(n))
 	}
 	slices.SortFunc(l.Packages, func(p, q lock.Package) int { return strings.Compare(p.Name, q.Name) })
 	return l, nil
+}
+
+// kept is the record of a package that was locked before. Its deps stay; where
+// one of them moved and is not what it was, another package may have to stand
+// for it now.
+func (a *attempt) kept(n *node) (lock.Package, error) {
+	p := *n.pin
+	if n.pkg == nil {
+		return p, nil
+	}
+	full, err := a.read(n.pkg)
+	if err != nil {
+		return p, err
+	}
+	deps := slices.Clone(p.Deps)
+	for _, dep := range full.depends {
+		if !slices.ContainsFunc(dep, func(r control.Relation) bool {
+			return n.meets(r, a.ix.arch) || slices.ContainsFunc(deps, func(name string) bool {
+				return a.chosen[name].meets(r, a.ix.arch)
+			})
+		}) {
+			deps = append(deps, a.satisfied(dep).name)
+		}
+	}
+	slices.Sort(deps)
+	p.Deps = slices.Compact(deps)
+	return p, nil
 }
 
 // record is the lock's record of a package that came from the index.
