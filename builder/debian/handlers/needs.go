@@ -32,9 +32,9 @@ const (
 
 // need is a file that programs need and that no package has.
 type need struct {
-	what string
-	kind needKind
-	users   []string
+	what  string
+	kind  needKind
+	users []string
 }
 
 // checkNeeds looks for the interpreters and libraries of all programs, and

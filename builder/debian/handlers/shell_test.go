@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/tools/txtar"
 )
 
 // TestShell reads small scripts. What they would print to the file /etc/out
@@ -128,8 +130,14 @@ func FuzzScript(f *testing.F) {
 	} {
 		f.Add(s)
 	}
+	planted := plant(f, txtar.Parse([]byte("-- x/control --\n-- x/root/usr/bin/tool --\n#!/bin/sh\n")))
 	f.Fuzz(func(t *testing.T, text string) {
-		r, _ := script(t, text)
+		p := *planted[0]
+		r, err := open(t.Context(), []*pkg{&p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.readScript(&p, "postinst", text, "configure", "")
 		for _, k := range classes() {
 			if k.finish != nil {
 				_ = k.finish(r) // an error is fine, a panic is not
