@@ -74,6 +74,9 @@ func runInit(args []string) (int, error) {
 			o := here(system)
 			o.Boot, o.Exec, o.Mounts, o.Message = true, exec, activate.KernelMounts{}, say
 			statuses := append(missing, activate.Run(root, plan, o)...)
+			if err := linkHerd(root); err != nil && !activate.Unable(err) {
+				say(err.Error())
+			}
 			go func() { say(activate.Watch(root, func(err error) { say(err.Error()) }).Error()) }()
 			return statuses
 		},
@@ -110,6 +113,15 @@ func runInit(args []string) (int, error) {
 		}
 	}
 	return status, nil
+}
+
+// linkHerd makes a path for herd that is the same in every system.
+func linkHerd(root *tree.Root) error {
+	dir := path.Dir(spec.ControlSocket)
+	if err := root.MkdirAll(dir); err != nil {
+		return err
+	}
+	return root.Symlink(path.Join(dir, herdName), self()[0])
 }
 
 // circumstances says what an engine does not permit, where that is more than

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -38,7 +39,7 @@ func commands() []command {
 	return []command{
 		{"init", "BOOT-PLAN", "be PID 1 of a system", runInit},
 		{"activate", "[--boot] [--root DIR] PLAN", "carry out an activation plan", runActivate},
-		{"herd", "ACTION [SERVICE]", "look at and steer services", runHerd},
+		{herdName, "ACTION [SERVICE]", "look at and steer services", runHerd},
 		{"run", "OPTION…", "boot a system (run-container scripts do)", runRun},
 		{"become", "", "", func(args []string) (int, error) {
 			return supervise.ExecMain(args, os.Environ(), os.Stderr), nil
@@ -46,7 +47,13 @@ func commands() []command {
 	}
 }
 
+// herdName is the name by which this program is herd.
+const herdName = "herd"
+
 func main() {
+	if filepath.Base(os.Args[0]) == herdName {
+		os.Args = slices.Insert(os.Args, 1, herdName)
+	}
 	all := commands()
 	if len(os.Args) < 2 || slices.Contains([]string{"help", "-h", "--help"}, os.Args[1]) {
 		usage(all)

@@ -21,6 +21,9 @@ import (
 // TestMain lets the test binary be osbuild-init, what puts it into a system,
 // and the programs of that system.
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == herdName {
+		main()
+	}
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case "init", "activate", "herd", "become":

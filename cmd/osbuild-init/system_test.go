@@ -263,6 +263,11 @@ func TestSystem(t *testing.T) {
 			t.Errorf("%s: status %d, want %d; output\n%swant %q", tt.args, status, tt.status, out, tt.want)
 		}
 	}
+	before := len(m.file("stdio"))
+	m.ask(spec.Request{Op: spec.OpRun, Process: &spec.Process{Argv: []string{"/run/osbuild/herd", "status", "web"}}})
+	if got := m.file("stdio")[before:]; !strings.Contains(got, "provides:     web http") {
+		t.Errorf("herd by its own path: %s", got)
+	}
 	if status, out := m.run("activate", systemPath+"/activate"); status != 1 || !strings.Contains(out, "greet| hello from a step\n") || !strings.Contains(out, "broken failed: exit status 3: the step is broken\n") {
 		t.Errorf("activating again: status %d, output\n%s", status, out)
 	}
