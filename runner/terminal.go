@@ -45,7 +45,12 @@ func openTerminal(root insideRoot) (*terminal, error) {
 			return errno
 		}
 		t.slave = os.NewFile(slave, "terminal")
-		return nil
+		if st.Uid == uint32(os.Geteuid()) {
+			return nil
+		}
+		// The terminal is the opener's, the host's root; login(1) wants it to be
+		// root's in the container, whose ptmx is.
+		return unix.Fchown(int(slave), int(st.Uid), int(st.Gid))
 	})
 	if err != nil {
 		t.close()

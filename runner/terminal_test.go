@@ -62,7 +62,7 @@ func TestRunFromTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newRig(t, nil)
-	o := r.options(`tty; stty size; read x </dev/tty; echo got $x; exit 4`)
+	o := r.options(`tty; stat -c "owner %u:%g" /dev/pts/0; stty size; read x </dev/tty; echo got $x; exit 4`)
 	o.Stdin, o.Stdout, o.Stderr = slave, slave, slave
 	exit, err := Run(t.Context(), o)
 	after, terr := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
@@ -73,7 +73,7 @@ func TestRunFromTerminal(t *testing.T) {
 		t.Errorf("the caller's terminal was changed: %+v, %v", after, terr)
 	}
 	out := output()
-	for _, want := range []string{"/dev/pts/0\n", "33 77\n", "got typed\n"} {
+	for _, want := range []string{"/dev/pts/0\n", "owner 0:0\n", "33 77\n", "got typed\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in %q", want, out)
 		}
