@@ -91,6 +91,7 @@ const statusOwnFailure = 125
 
 func (a *app) main(ctx context.Context, args []string) int {
 	err := a.dispatch(ctx, args)
+	a.status.print(a.stderr, "")
 	if cerr := a.close(); err == nil {
 		err = cerr
 	}

@@ -46,10 +46,11 @@ func (a *app) host(ctx context.Context) (*apt.Host, error) {
 		return nil, err
 	}
 	a.packages.host, err = apt.Open(ctx, apt.Config{
-		Root:    aptRoot(),
-		Cache:   filepath.Join(root, "cache", "apt"),
-		Offline: a.offline,
-		Warn:    func(text string) { a.say("warning: %s", text) },
+		Root:     aptRoot(),
+		Cache:    filepath.Join(root, "cache", "apt"),
+		Offline:  a.offline,
+		Progress: a.indexProgress(),
+		Warn:     func(text string) { a.say("warning: %s", text) },
 	})
 	return a.packages.host, err
 }

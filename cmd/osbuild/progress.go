@@ -192,6 +192,25 @@ func (p *progress) sayMissing() {
 	p.a.say("%s still to be fetched (%s): %s", count(len(names), "package"), size(bytes), text)
 }
 
+// indexProgress shows how far the download of an index is, in the same way.
+// Packages are left to the realiser, which knows how many there are.
+func (a *app) indexProgress() func(what string, done, total int64) {
+	width := terminalWidth(a.stderr)
+	var mu sync.Mutex
+	drawn := time.Now()
+	return func(what string, done, total int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		if width == 0 || a.quiet || total <= 0 || strings.HasSuffix(what, ".deb") || time.Since(drawn) < redraw {
+			return
+		}
+		drawn = time.Now()
+		unit, name := unitOf(total)
+		line := fmt.Sprintf("fetching %s, %.1f/%.1f %s", what, float64(done)/unit, float64(total)/unit, name)
+		a.status.show(a.stderr, line[:min(len(line), width-1)])
+	}
+}
+
 // status is a line at the end of a terminal that goes when something else is
 // printed.
 type status struct {
