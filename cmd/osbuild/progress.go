@@ -184,6 +184,9 @@ func (p *progress) sayMissing() {
 			bytes += d.total
 		}
 	}
+	if len(names) < 2 {
+		return // the error is about it
+	}
 	slices.Sort(names)
 	text := strings.Join(names[:min(len(names), most)], ", ")
 	if more := len(names) - most; more > 0 {

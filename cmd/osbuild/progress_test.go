@@ -35,6 +35,7 @@ func TestProgress(t *testing.T) {
 		event(realise.EventSettled, "nginx-1", 2*mib, 2*mib),
 		event(realise.EventFailed, "libc6-2", 0, 0),
 		event(realise.EventSettled, "libc6-2", 0, 8*mib),
+		event(realise.EventQueued, "zlib1g-3", 0, mib/2),
 		{Kind: realise.EventStart, Name: "site", Builder: "/bin/site"},
 		{Kind: realise.EventDownloaded},
 		{Kind: realise.EventStart, Name: "etc", Builder: "builtin:file-union"},
@@ -47,16 +48,16 @@ func TestProgress(t *testing.T) {
 		quiet, verbose bool
 		want           string
 	}{
-		{"no terminal", 0, false, false, warning + "building site\nfetched 1 package, 2.0 MiB in 0.7 s\n1 package still to be fetched (8.0 MiB): libc6-2\n"},
+		{"no terminal", 0, false, false, warning + "building site\nfetched 1 package, 2.0 MiB in 0.8 s\n2 packages still to be fetched (8.5 MiB): libc6-2, zlib1g-3\n"},
 		{"a terminal", 80, false, false, "\rfetching 0/2 packages, 1.0/10.0 MiB\x1b[K" +
 			"\rfetching 0/2 packages, 3.0/10.0 MiB\x1b[K" +
 			"\r\x1b[K" + warning +
 			"\rfetching 1/2 packages, 3.0/10.0 MiB\x1b[K" + "\rfetching 1/2 packages, 2.0/10.0 MiB\x1b[K" +
-			"\r\x1b[Kbuilding site\nfetched 1 package, 2.0 MiB in 0.7 s\n1 package still to be fetched (8.0 MiB): libc6-2\n"},
+			"\r\x1b[Kbuilding site\nfetched 1 package, 2.0 MiB in 0.8 s\n2 packages still to be fetched (8.5 MiB): libc6-2, zlib1g-3\n"},
 		{"a narrow terminal", 20, false, false, "\rfetching 0/2 packag\x1b[K\rfetching 0/2 packag\x1b[K\r\x1b[K" + warning +
-			"\rfetching 1/2 packag\x1b[K\rfetching 1/2 packag\x1b[K\r\x1b[Kbuilding site\nfetched 1 package, 2.0 MiB in 0.7 s\n1 package still to be fetched (8.0 MiB): libc6-2\n"},
+			"\rfetching 1/2 packag\x1b[K\rfetching 1/2 packag\x1b[K\r\x1b[Kbuilding site\nfetched 1 package, 2.0 MiB in 0.8 s\n2 packages still to be fetched (8.5 MiB): libc6-2, zlib1g-3\n"},
 		{"told to be quiet", 80, true, false, ""},
-		{"told to say more", 0, false, true, warning + "fetched nginx-1, 2.0 MiB in 0.00 s\nbuilding site\nfetched 1 package, 2.0 MiB in 0.7 s\n1 package still to be fetched (8.0 MiB): libc6-2\nbuilding etc\n"},
+		{"told to say more", 0, false, true, warning + "fetched nginx-1, 2.0 MiB in 0.00 s\nbuilding site\nfetched 1 package, 2.0 MiB in 0.8 s\n2 packages still to be fetched (8.5 MiB): libc6-2, zlib1g-3\nbuilding etc\n"},
 	} {
 		t.Run(test.summary, func(t *testing.T) {
 			var out bytes.Buffer
