@@ -27,8 +27,9 @@ type System struct {
 	Item string
 	// Items are the closure of Item.
 	Items []spec.Item
-	// Container is the system's container.json.
-	Container spec.Container
+	// Container is the system's container.json, Activation its own plan.
+	Container  spec.Container
+	Activation spec.ActivationPlan
 	// Users and Groups are the ids of the accounts that have the same one in
 	// every system. Root need not be among them.
 	Users, Groups map[string]int

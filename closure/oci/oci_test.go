@@ -199,6 +199,36 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// TestDeclaredWins makes an image of a system that declares some of what its
+// packages bring: the activation makes that at boot.
+func TestDeclaredWins(t *testing.T) {
+	l := newLab(t)
+	p := l.item("packages", "etc/hosts theirs\netc/nginx/conf theirs\netc/nginx/mime theirs\netc/ssl/cert/x theirs\netc/pam.d theirs\netc/nsswitch.conf theirs\nvar/run/pg/\nvar/lib/x theirs")
+	etc := l.item("etc", "hosts mine\nnginx/conf -> /osbuild/store/x\nssl/cert mine\npam.d/su mine\nnsswitch.conf mine")
+	s := l.system(spec.Root{Trees: []spec.Tree{{From: p + "/etc", To: "/etc"}, {From: p + "/var", To: "/var"}}})
+	s.Activation.Steps = []spec.Step{
+		{Links: []spec.Link{{Path: "/var/run", Target: "/run"}}},
+		{Etc: &spec.Etc{Tree: etc, Yields: []string{"nsswitch.conf"}}},
+	}
+	image, _ := l.export(s, options())
+	var got strings.Builder
+	for line := range strings.Lines(shown(image)) {
+		if !strings.Contains(line, "osbuild/store/") {
+			got.WriteString(line)
+		}
+	}
+	want := `dir 0755 etc/nginx
+file 0644 4c55a855 etc/nginx/mime
+file 0644 4c55a855 etc/nsswitch.conf
+dir 0755 etc/ssl
+dir 0755 var/lib
+file 0644 4c55a855 var/lib/x
+`
+	if d := cmp.Diff(want, got.String()); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
 // TestLeft makes an image of a system that expects something of its runner.
 func TestLeft(t *testing.T) {
 	l := newLab(t)

@@ -5,10 +5,13 @@ package oci
 
 import (
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
+	"osbuild/closure/segment"
 	"osbuild/runner/spec"
 )
 
@@ -80,4 +83,35 @@ func relative(p string) (string, error) {
 		return "", fmt.Errorf("container.json names the path %q, which is not absolute and clean", p)
 	}
 	return strings.TrimPrefix(p, "/"), nil
+}
+
+// owners gives the paths of packages their owners and modes. What has none
+// that an image can hold stays root's, and grants nobody anything.
+func (b *builder) owners(list []spec.Owner) error {
+	table, err := byPath(list)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(table)) {
+		n := b.nodes[name]
+		if n == nil || n.Type == segment.Symlink || n.Type == segment.Regular && !n.fhs {
+			// Not there, or hidden by what is no package's: that must not
+			// get a package's privileges.
+			continue
+		}
+		o := table[name]
+		who, fixed := b.ids.find(o.User, o.Group, o.Mode)
+		if !fixed {
+			who = b.nobodys(name, o.User, o.Group, o.Mode)
+		}
+		n.UID, n.GID, n.Mode = who.uid, who.gid, who.mode
+	}
+	return nil
+}
+
+// nobodys is what a path gets whose owner has no fixed id.
+func (b *builder) nobodys(name, user, group string, mode uint32) owner {
+	o := owner{mode: mode & modeBits &^ grantBits}
+	b.warn(fmt.Sprintf("/%s is root's in the image, mode %04o: the ids of %s are only chosen at boot", name, o.mode, whose(user, group)))
+	return o
 }

@@ -24,23 +24,6 @@ import (
 // storeDir is the store's place in the image.
 var storeDir = strings.TrimPrefix(spec.StoreDir, "/")
 
-// standard are the folders of every image. Those that a container mounts
-// something on are among them, because engines differ in what they make.
-var standard = []spec.Dir{
-	{Path: "/dev", Mode: 0o755},
-	{Path: "/etc", Mode: 0o755},
-	{Path: "/home", Mode: 0o755},
-	{Path: "/proc", Mode: 0o555},
-	{Path: "/root", Mode: 0o700},
-	{Path: "/run", Mode: 0o755},
-	{Path: "/srv", Mode: 0o755},
-	{Path: "/sys", Mode: 0o555},
-	{Path: "/tmp", Mode: 0o1777},
-	{Path: "/usr", Mode: 0o755},
-	{Path: "/var", Mode: 0o755},
-	{Path: "/var/tmp", Mode: 0o1777},
-}
-
 // rootName is the name of the part that holds what belongs to no item.
 const rootName = "root"
 
@@ -106,8 +89,12 @@ func parts(ctx context.Context, s System, warn func(string)) ([]layers.Part, err
 	if err := b.owners(root.Owners); err != nil {
 		return nil, err
 	}
+	atBoot, err := b.atBoot(ctx, s.Activation)
+	if err != nil {
+		return nil, err
+	}
 	for _, t := range root.Trees {
-		if err := b.writable(ctx, own, t); err != nil {
+		if err := b.writable(ctx, own, t, atBoot); err != nil {
 			return nil, err
 		}
 	}
@@ -193,10 +180,10 @@ func (b *builder) walk(ctx context.Context, phys, to string, add func(e segment.
 func (b *builder) sub(item, sub string) (string, error) {
 	i, ok := b.items[item]
 	if !ok {
-		return "", fmt.Errorf("container.json names %s, which is not an item of the closure", item)
+		return "", fmt.Errorf("the system names %s, which is not an item of the closure", item)
 	}
 	if sub != "" && !fs.ValidPath(sub) {
-		return "", fmt.Errorf("container.json names %s/%s, which leaves the item", item, sub)
+		return "", fmt.Errorf("the system names %s/%s, which leaves the item", item, sub)
 	}
 	at := i.Physical
 	for _, name := range append([]string{""}, strings.Split(sub, "/")...) {
@@ -206,106 +193,16 @@ func (b *builder) sub(item, sub string) (string, error) {
 			return "", err
 		}
 		if !st.IsDir() {
-			return "", fmt.Errorf("container.json names %s/%s, and %s is not a folder", item, sub, at)
+			return "", fmt.Errorf("the system names %s/%s, and %s is not a folder", item, sub, at)
 		}
 	}
 	return at, nil
 }
 
-// owners gives the paths of packages their owners and modes. What has none
-// that an image can hold stays root's, and grants nobody anything.
-func (b *builder) owners(list []spec.Owner) error {
-	table, err := byPath(list)
-	if err != nil {
-		return err
-	}
-	for _, name := range slices.Sorted(maps.Keys(table)) {
-		n := b.nodes[name]
-		if n == nil || n.Type == segment.Symlink || n.Type == segment.Regular && !n.fhs {
-			// Not there, or hidden by what is no package's: that must not
-			// get a package's privileges.
-			continue
-		}
-		o := table[name]
-		who, fixed := b.ids.find(o.User, o.Group, o.Mode)
-		if !fixed {
-			who = b.nobodys(name, o.User, o.Group, o.Mode)
-		}
-		n.UID, n.GID, n.Mode = who.uid, who.gid, who.mode
-	}
-	return nil
-}
-
-// nobodys is what a path gets whose owner has no fixed id.
-func (b *builder) nobodys(name, user, group string, mode uint32) owner {
-	o := owner{mode: mode & modeBits &^ grantBits}
-	b.warn(fmt.Sprintf("/%s is root's in the image, mode %04o: the ids of %s are only chosen at boot", name, o.mode, whose(user, group)))
-	return o
-}
-
-// fixed puts folders and links on the root.
-func (b *builder) fixed(part int, root spec.Root) error {
-	for _, d := range slices.Concat(root.Dirs, standard) {
-		name, err := relative(d.Path)
-		if err != nil {
-			return err
-		}
-		who, fixed := b.ids.find(d.User, d.Group, d.Mode)
-		if !fixed {
-			who = b.nobodys(name, d.User, d.Group, d.Mode)
-		}
-		if err := b.folder(part, path.Dir(name)); err != nil {
-			return err
-		}
-		if n, ok := b.add(part, segment.Entry{Path: name, Type: segment.Directory, Mode: who.mode, UID: who.uid, GID: who.gid}); !ok {
-			return fmt.Errorf("/%s must be a folder, and the system puts something else there", n.Path)
-		}
-	}
-	for _, l := range root.Links {
-		name, err := relative(l.Path)
-		if err != nil {
-			return err
-		}
-		if err := b.folder(part, path.Dir(name)); err != nil {
-			return err
-		}
-		if _, ok := b.add(part, segment.Entry{Path: name, Type: segment.Symlink, Target: l.Target}); !ok {
-			return fmt.Errorf("container.json puts two things at %s", l.Path)
-		}
-	}
-	return nil
-}
-
-// writable puts the files that a container's activation copies into the image,
-// but for those whose owners only the activation knows.
-func (b *builder) writable(ctx context.Context, part int, t spec.Tree) error {
-	item, sub, _ := strings.Cut(strings.TrimPrefix(t.From, spec.StoreDir+"/"), "/")
-	phys, err := b.sub(spec.StoreDir+"/"+item, sub)
-	if err != nil {
-		return err
-	}
-	to, err := relative(t.To)
-	if err != nil {
-		return err
-	}
-	table, err := byPath(t.Owners)
-	if err != nil {
-		return err
-	}
-	if err := b.folder(part, path.Dir(to)); err != nil {
-		return err
-	}
-	return b.walk(ctx, phys, to, func(e segment.Entry) bool {
-		if o, ok := table[e.Path]; ok && e.Type != segment.Symlink {
-			who, fixed := b.ids.find(o.User, o.Group, o.Mode)
-			if !fixed {
-				return false
-			}
-			e.UID, e.GID, e.Mode = who.uid, who.gid, who.mode
-		}
-		_, added := b.add(part, e)
-		return added
-	})
+// folderOf is the physical place of a folder that has a logical path.
+func (b *builder) folderOf(logical string) (string, error) {
+	item, sub, _ := strings.Cut(strings.TrimPrefix(logical, spec.StoreDir+"/"), "/")
+	return b.sub(spec.StoreDir+"/"+item, sub)
 }
 
 // place makes the store path of an item that stands in the file system

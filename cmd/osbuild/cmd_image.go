@@ -4,7 +4,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,6 +23,7 @@ import (
 	"osbuild/closure/segment"
 	"osbuild/cmd/launch"
 	"osbuild/runner/spec"
+	"osbuild/store"
 )
 
 func imageVerb() verb {
@@ -63,25 +66,7 @@ func (o *imageOptions) run(ctx context.Context, a *app, args []string) error {
 	if len(args) != 1 || args[0] == "" {
 		return usagef("image: give one FILE or ITEM")
 	}
-	format, err := segment.ParseFormat(o.format)
-	if err != nil {
-		return usagef("image: --format: %v", err)
-	}
-	if o.maxLayers < 1 || o.maxLayers > oci.LayerLimit {
-		return usagef("image: --max-layers takes a number from 1 to %d, which is as many as engines take", oci.LayerLimit)
-	}
-	if o.output == "" {
-		return usagef("image: say where to write the image: -o oci:DIR or -o oci:DIR:TAG")
-	}
-	rest, ok := strings.CutPrefix(o.output, ociScheme)
-	if !ok {
-		return usagef("image: cannot write to %q: oci:DIR and oci:DIR:TAG are what works; skopeo copies such a folder to elsewhere", o.output)
-	}
-	layout, err := oci.ParseLayout(rest)
-	if err != nil {
-		return usagef("image: cannot write to %q: %v", o.output, err)
-	}
-	created, err := sourceDate()
+	layout, how, err := o.parse()
 	if err != nil {
 		return err
 	}
@@ -89,23 +74,13 @@ func (o *imageOptions) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	s := oci.System{Item: string(item)}
-	s.Users, s.Groups = fixedIDs()
-	if s.Container, err = launch.ReadContainer(filepath.Dir(a.store.Physical(item)), string(item)); err != nil {
-		return err
-	}
-	infos, err := closure.Compute(a.store, item)
+	s, size, err := a.imageSystem(item)
 	if err != nil {
 		return err
 	}
-	for _, info := range infos {
-		s.Items = append(s.Items, spec.Item{Logical: string(info.Path), Physical: a.store.Physical(info.Path)})
-	}
-	a.say("exporting %s: %d items, %.1f MiB", item.Base(), len(infos), float64(closure.Size(infos))/(1<<20))
-	r, err := oci.Export(ctx, s, layout, oci.Options{
-		Format: format, MaxLayers: o.maxLayers, Architecture: runtime.GOARCH, Created: created, Jobs: a.jobs,
-		Warn: func(text string) { a.say("warning: %s", text) },
-	})
+	a.say("exporting %s: %d items, %.1f MiB", item.Base(), len(s.Items), float64(size)/(1<<20))
+	how.Jobs, how.Warn = a.jobs, func(text string) { a.say("warning: %s", text) }
+	r, err := oci.Export(ctx, s, layout, how)
 	if err != nil {
 		return err
 	}
@@ -115,6 +90,79 @@ func (o *imageOptions) run(ctx context.Context, a *app, args []string) error {
 	}
 	fmt.Fprintln(a.stdout, layout)
 	return nil
+}
+
+// parse turns the flags into what the export takes.
+func (o *imageOptions) parse() (oci.Layout, oci.Options, error) {
+	fail := func(format string, args ...any) (oci.Layout, oci.Options, error) {
+		return oci.Layout{}, oci.Options{}, usagef("image: "+format, args...)
+	}
+	format, err := segment.ParseFormat(o.format)
+	if err != nil {
+		return fail("--format: %v", err)
+	}
+	if o.maxLayers < 1 || o.maxLayers > oci.LayerLimit {
+		return fail("--max-layers takes a number from 1 to %d, which is as many as engines take", oci.LayerLimit)
+	}
+	if o.output == "" {
+		return fail("say where to write the image: -o oci:DIR or -o oci:DIR:TAG")
+	}
+	rest, ok := strings.CutPrefix(o.output, ociScheme)
+	if !ok {
+		return fail("cannot write to %q: oci:DIR and oci:DIR:TAG are what works; skopeo copies such a folder to elsewhere", o.output)
+	}
+	layout, err := oci.ParseLayout(rest)
+	if err != nil {
+		return fail("cannot write to %q: %v", o.output, err)
+	}
+	created, err := sourceDate()
+	if err != nil {
+		return oci.Layout{}, oci.Options{}, err
+	}
+	return layout, oci.Options{Format: format, MaxLayers: o.maxLayers, Architecture: runtime.GOARCH, Created: created}, nil
+}
+
+// imageSystem describes a system item to the export, and says how large its
+// closure is.
+func (a *app) imageSystem(item store.Path) (s oci.System, size int64, err error) {
+	s.Item = string(item)
+	s.Users, s.Groups = fixedIDs()
+	if s.Container, err = launch.ReadContainer(filepath.Dir(a.store.Physical(item)), string(item)); err != nil {
+		return s, 0, err
+	}
+	if s.Activation, err = readActivation(a.store, item); err != nil {
+		return s, 0, err
+	}
+	infos, err := closure.Compute(a.store, item)
+	if err != nil {
+		return s, 0, err
+	}
+	for _, info := range infos {
+		s.Items = append(s.Items, spec.Item{Logical: string(info.Path), Physical: a.store.Physical(info.Path)})
+	}
+	return s, closure.Size(infos), nil
+}
+
+// readActivation reads the plan of a system, which stands behind the line that
+// makes it a program.
+func readActivation(s *store.Store, item store.Path) (spec.ActivationPlan, error) {
+	var plan spec.ActivationPlan
+	file, err := s.Follow(item, "activate")
+	if err != nil {
+		return plan, err
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return plan, err
+	}
+	_, doc, _ := bytes.Cut(text, []byte("\n"))
+	if err := json.Unmarshal(doc, &plan); err != nil {
+		return plan, fmt.Errorf("cannot read the activation plan of %s: %w", item, err)
+	}
+	if plan.Version != spec.Version {
+		return plan, fmt.Errorf("cannot export %s: its activation plan has version %d, and this osbuild knows %d; build the system again", item, plan.Version, spec.Version)
+	}
+	return plan, nil
 }
 
 // fixedIDs are the ids that accounts have in every system.
