@@ -28,10 +28,15 @@ func (KernelMounts) PermitSetID(dir string) error {
 	return nil
 }
 
-// Bind mounts the file source on the file target.
+// Bind mounts the file source on the file target, read-only as what is around
+// it.
 func (KernelMounts) Bind(source, target string) error {
 	if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("cannot put %s in the place of %s: %w", source, target, err)
+	}
+	// A bind ignores MS_RDONLY, see mount(2).
+	if err := unix.Mount("", target, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NODEV, ""); err != nil {
+		return fmt.Errorf("cannot make %s read-only: %w", target, err)
 	}
 	return nil
 }
