@@ -21,8 +21,7 @@ import (
 )
 
 // paritySets are names that people install together, and some whose
-// dependencies have many alternatives. There is no set in which we differ from
-// apt-get; one that does needs a reason beside it.
+// dependencies have many alternatives.
 var paritySets = []string{
 	"nginx-light",
 	"nginx-full",
@@ -102,6 +101,17 @@ var paritySets = []string{
 	"prometheus-node-exporter prometheus-alertmanager",
 }
 
+// parityDiffers are sets in which we differ, with the reason. There is one:
+// where several packages of the same priority provide a name, and none of them
+// is named, apt-get takes that which its cache met last while it read the
+// indexes, in whatever field it stood there. We take the first by name, which
+// stays the same when an index is made anew.
+var parityDiffers = map[string]string{
+	"php8.2-amqp": "phpapi-20220829: the Apache module before the debugger",
+	"cream":       "gvim: vim-gtk3 before vim-motif",
+	"sa-exim":     "exim4-localscanapi-6.0: exim4-daemon-heavy before exim4-daemon-light",
+}
+
 // parityFull are sets that are chosen together with all essential packages.
 var parityFull = []string{"", "nginx-light", "podman openssh-server", "postgresql-15 postgresql-15-ip4r"}
 
@@ -133,8 +143,12 @@ func TestParity(t *testing.T) {
 			if err != nil || bad != nil {
 				t.Fatalf("ours: %v; apt-get: %v", err, bad)
 			}
-			if diff := compareChoices(l, want); diff != "" {
+			diff, why := compareChoices(l, want), parityDiffers[names]
+			switch {
+			case diff != "" && why == "":
 				t.Errorf("apt-get chooses otherwise:\n%s", diff)
+			case diff != "":
+				t.Logf("apt-get chooses otherwise, as we know (%s):\n%s", why, diff)
 			}
 		})
 	}
@@ -143,6 +157,9 @@ func TestParity(t *testing.T) {
 	}
 	for _, set := range full {
 		compare(lock.EssentialFull, set)
+	}
+	for set := range parityDiffers {
+		compare(lock.EssentialNone, set)
 	}
 }
 
