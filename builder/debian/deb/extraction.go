@@ -208,7 +208,7 @@ func (x *extraction) compare(name string, content io.Reader) error {
 }
 
 func differs(name string) error {
-	return fmt.Errorf("%w: /%s is there twice, and differs", ErrUnsafe, name)
+	return fmt.Errorf("%w: %q is there twice, and differs", ErrUnsafe, "/"+name)
 }
 
 // link makes a symbolic link, wherever it leads: its target is a path in a
