@@ -55,12 +55,7 @@ func parts(ctx context.Context, s System, warn func(string)) ([]layers.Part, err
 	for _, item := range s.Items {
 		b.items[item.Logical] = item
 	}
-	order := slices.SortedFunc(maps.Keys(b.items), func(x, y string) int {
-		if b.fhs[x] != b.fhs[y] {
-			return map[bool]int{true: -1, false: 1}[b.fhs[x]]
-		}
-		return cmp.Or(cmp.Compare(itemName(x), itemName(y)), cmp.Compare(x, y))
-	})
+	order := b.order()
 	for _, item := range order {
 		b.part[item] = b.tree.part(itemName(item))
 	}
@@ -104,6 +99,22 @@ func parts(ctx context.Context, s System, warn func(string)) ([]layers.Part, err
 		}
 	}
 	return b.finish(), nil
+}
+
+// order are the items, those of packages first, by name.
+func (b *builder) order() []string {
+	all := slices.SortedFunc(maps.Keys(b.items), func(x, y string) int {
+		return cmp.Or(cmp.Compare(itemName(x), itemName(y)), cmp.Compare(x, y))
+	})
+	var packages, others []string
+	for _, item := range all {
+		if b.fhs[item] {
+			packages = append(packages, item)
+		} else {
+			others = append(others, item)
+		}
+	}
+	return append(packages, others...)
 }
 
 // itemName is what follows the digest of an item.
