@@ -145,7 +145,7 @@ func Decode(data []byte) (*Lock, error) {
 		for line < len(have) && line < len(should) && bytes.Equal(have[line], should[line]) {
 			line++
 		}
-		return nil, &LineError{Line: line + 1, Err: errors.New("it is not written as osbuild writes it: was it edited?")}
+		return nil, &LineError{Line: line + 1, Err: errors.New("it is not written as osbuild writes it (edited by hand, or merged)")}
 	}
 	return l, nil
 }

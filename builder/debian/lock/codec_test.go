@@ -93,7 +93,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"order of packages", `"name":"b"`, `"name":"z"`, `line 17: the package c stands after z`},
 		{"order of suites", `"stable-security","inR`, `"a","inR`, "line 12: the suite a stands after stable"},
 		{"order of roots", "\"a\",\n    \"b\"", "\"b\",\n    \"a\"", `line 8: "a" stands after "b"`},
-		{"blanks", `"deps":[]`, `"deps": []`, "line 17: it is not written as osbuild writes it: was it edited?"},
+		{"blanks", `"deps":[]`, `"deps": []`, "line 17: it is not written as osbuild writes it (edited by hand, or merged)"},
 		{"no final newline", "]\n}\n", "]\n}", "line 20: it is not written as osbuild writes it"},
 		{"more behind it", "]\n}\n", "]\n}\n{}\n", "invalid character '{' after top-level value"},
 		{"null", `"deps":[]`, `"deps":null`, "line 17: it is not written as osbuild writes it"},

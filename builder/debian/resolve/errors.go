@@ -40,12 +40,16 @@ type ConflictError struct {
 }
 
 func (e *ConflictError) Error() string {
-	todo := "or name an alternative that does not conflict"
-	if len(e.Locked) > 0 {
-		todo = fmt.Sprintf("name an alternative, or let what is locked move: `osbuild lock --update FILE %s`", strings.Join(e.Locked, " "))
+	var todo []string
+	if len(e.PathA) > 0 && len(e.PathB) > 0 && e.PathA[0] != e.PathB[0] {
+		todo = append(todo, "leave out "+e.PathA[0]+" or "+e.PathB[0])
 	}
-	return fmt.Sprintf("cannot have %s and %s together: %s\n  %s\n  %s\nleave out one of the two roots, %s",
-		e.A, e.B, e.Why, way(e.PathA), way(e.PathB), todo)
+	if len(e.Locked) > 0 {
+		todo = append(todo, "let what is locked move: `osbuild lock --update FILE "+strings.Join(e.Locked, " ")+"`")
+	}
+	todo = append(todo, "name an alternative that does not conflict")
+	return fmt.Sprintf("cannot have %s and %s together: %s\n  %s\n  %s\n%s",
+		e.A, e.B, e.Why, way(e.PathA), way(e.PathB), strings.Join(todo, ", or "))
 }
 
 // UnsatisfiedError says that no package satisfies what another one needs.

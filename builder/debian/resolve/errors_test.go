@@ -34,18 +34,18 @@ func TestErrors(t *testing.T) {
 		{
 			"roots in conflict", "a 1; con: b\nb 1", "a b",
 			"cannot have b 1 and a 1 together: a conflicts with b\n  b\n  a\n" +
-				"leave out one of the two roots, or name an alternative that does not conflict",
+				"leave out b or a, or name an alternative that does not conflict",
 		},
 		{
 			"a conflict far from the roots",
 			"web 1; dep: x\nx 1; dep: y\ny 1; brk: z (<< 3)\ndb 1; dep: w\nw 1; dep: z\nz 2", "db web",
 			"cannot have y 1 and z 2 together: y breaks z (<< 3)\n  web -> x -> y\n  db -> w -> z\n" +
-				"leave out one of the two roots, or name an alternative that does not conflict",
+				"leave out web or db, or name an alternative that does not conflict",
 		},
 		{
 			"a conflict with what a package provides", "a 1; dep: b\nb 1; con: mta\nc 1; prov: mta", "a c",
 			"cannot have b 1 and c 1 together: b conflicts with mta, which c provides\n  a -> b\n  c\n" +
-				"leave out one of the two roots, or name an alternative that does not conflict",
+				"leave out a or c, or name an alternative that does not conflict",
 		},
 		{
 			"a dependency that is not there", "a 1; dep: b\nb 1; dep: c | d (>= 2)\nd 1", "a",
@@ -71,7 +71,7 @@ func TestErrors(t *testing.T) {
 		{
 			"no alternative is left", "a 1; dep: b | c, d\nb 1; con: d\nc 1; con: d\nd 1", "a",
 			"cannot have d 1 and b 1 together: b conflicts with d\n  a -> d\n  a -> b\n" +
-				"leave out one of the two roots, or name an alternative that does not conflict",
+				"name an alternative that does not conflict",
 		},
 	}
 	for _, test := range tests {

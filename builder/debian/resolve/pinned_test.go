@@ -61,7 +61,7 @@ func TestPinned(t *testing.T) {
 			summary: "a new root in conflict with the lock", old: "a 1; dep: b\nb 1", oldRoots: "a",
 			now: "c 1; brk: b (<< 2)", r: Request{Roots: []string{"c"}},
 			wantError: "cannot have b 1 and c 1 together: c breaks b (<< 2)\n  a -> b\n  c\n" +
-				"leave out one of the two roots, name an alternative, or let what is locked move: `osbuild lock --update FILE b`",
+				"leave out a or c, or let what is locked move: `osbuild lock --update FILE b`, or name an alternative that does not conflict",
 		},
 		{
 			summary: "an update moves what it names", old: "a 1; dep: b\nb 1\nc 1", oldRoots: "a c",
