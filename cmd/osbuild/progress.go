@@ -137,9 +137,12 @@ func (p *progress) download(e realise.Event) {
 		d.done = e.Done
 	}
 	d.settled = e.Kind == realise.EventSettled
-	width := p.width()
-	if now := p.now(); width > 0 && !p.a.quiet && now.Sub(p.drawn) >= redraw {
-		p.drawn = now
+	now := p.now()
+	if p.a.quiet || now.Sub(p.drawn) < redraw {
+		return
+	}
+	p.drawn = now
+	if width := p.width(); width > 0 {
 		line := p.line()
 		p.a.status.show(p.a.stderr, line[:min(len(line), width-1)])
 	}

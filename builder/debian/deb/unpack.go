@@ -23,14 +23,14 @@ var (
 	ErrUnsafe = errors.New("it is refused")
 )
 
-// A package may become four times as large as it says, and 200 times as large
-// as it is, but always as large as minAllowance, and never larger than
+// A package may become eight times as large as it says, because hard links
+// become copies, and 200 times as large as it is, but always as large as minAllowance, and never larger than
 // maxUnpacked. Each entry counts as entrySize, so that not even folders are
 // for free.
 const (
 	minAllowance = 256 << 20
 	maxUnpacked  = 32 << 30
-	maxGrowth    = 4
+	maxGrowth    = 8
 	maxRatio     = 200
 	entrySize    = 512
 	maxEntries   = 1 << 20
