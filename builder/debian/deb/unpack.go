@@ -24,9 +24,9 @@ var (
 )
 
 // A package may become eight times as large as it says, because hard links
-// become copies, and 200 times as large as it is, but always as large as minAllowance, and never larger than
-// maxUnpacked. Each entry counts as entrySize, so that not even folders are
-// for free.
+// become copies, and 200 times as large as it is, but always as large as
+// minAllowance, and never larger than maxUnpacked. Each entry counts as
+// entrySize, so that not even folders are for free.
 const (
 	minAllowance = 256 << 20
 	maxUnpacked  = 32 << 30
