@@ -16,6 +16,7 @@ func (r *root) give() {
 		n.given = true
 		r.top.kids[name] = n
 	}
+	r.top.kids["dev"].kids["null"] = &node{kind: file, given: true}
 	lock := newFolder()
 	lock.given = true
 	r.top.kids["run"].kids["lock"] = lock

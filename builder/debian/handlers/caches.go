@@ -15,6 +15,7 @@ const localeFile = "/etc/default/locale"
 var caches = class{name: "caches", commands: map[string]command{
 	"glib-compile-schemas": emptyFolder(".xml", ".override"),
 	"gio-querymodules":     emptyFolder(".so"),
+	"run-parts":            emptyFolder(""),
 	"locale-gen":           localeGen,
 	"update-locale":        updateLocale,
 	"python":               python,

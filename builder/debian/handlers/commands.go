@@ -5,6 +5,7 @@ package handlers
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -91,9 +92,10 @@ func (sh *shell) run(words []string) {
 	}
 	sh.last = unsure
 	c.print(unknown)
-	// Nothing is missed where something is not removed: a new system has
-	// nothing of older versions, and temporary files are left out anyway.
-	if base != "rm" && base != "rmdir" && base != "mktemp" {
+	// Nothing is missed where something is not removed, since a new system has
+	// nothing of older versions, where temporary files are not made, and where
+	// it is only asked for an owner.
+	if base != "rm" && base != "rmdir" && base != "mktemp" && (base != "dpkg-statoverride" || !slices.Contains(args, "--list")) {
 		sh.leave(strings.Join(append([]string{base}, args...), " "))
 	}
 }

@@ -120,7 +120,7 @@ func mv(c *call) status {
 }
 
 func install(c *call) status {
-	set, values, rest, ok := options(c.args, "dDpvcT", "mogt", map[string]string{"directory": "d", "mode": "m", "owner": "o", "group": "g"})
+	set, values, rest, ok := options(c.args, "dDpvcTZ", "mogt", map[string]string{"directory": "d", "mode": "m", "owner": "o", "group": "g"})
 	if !ok || len(rest) == 0 || len(values['t']) > 0 {
 		return unsure
 	}
@@ -161,7 +161,7 @@ func install(c *call) status {
 // ucf puts the default of a configuration file in its place, unless there is
 // one already.
 func ucf(c *call) status {
-	set, _, rest, ok := options(c.args, "", "s", map[string]string{"three-way": "", "debconf-ok": "", "sum-file": "s", "src-dir": "s", "debug": "", "purge": "p"})
+	set, _, rest, ok := options(c.args, "p", "s", map[string]string{"three-way": "", "debconf-ok": "", "sum-file": "s", "src-dir": "s", "debug": "", "purge": "p"})
 	if ok && set['p'] {
 		return success // of an older version
 	}

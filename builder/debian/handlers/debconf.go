@@ -56,7 +56,7 @@ func dbMetaGet(c *call) status {
 
 func dbSet(c *call) status {
 	if len(c.args) == 0 || c.maybe > 0 || !known(c.args...) {
-		return unsure // the default stays
+		return success // the default stays
 	}
 	c.p.questions()
 	c.p.answers[c.args[0]+"\x00"] = strings.Join(c.args[1:], " ")

@@ -19,7 +19,7 @@ var files = class{
 	commands: map[string]command{
 		"mkdir": mkdir, "rmdir": rmdir, "rm": rm, "touch": touch, "ln": ln, "cp": cp, "mv": mv, "install": install,
 		"chown": chown, "chgrp": chgrp, "chmod": chmod, "dpkg-statoverride": statoverride, "mktemp": mktemp, "tempfile": mktemp,
-		"ucf": ucf, "ucfr": func(*call) status { return success }, "tee": tee, "find": find,
+		"ucf": ucf, "ucfr": func(*call) status { return success }, "tee": tee,
 	},
 }
 
@@ -369,23 +369,4 @@ func mktemp(c *call) status {
 	}
 	c.print(p + "\n")
 	return success
-}
-
-// find is known only for tidying up empty folders that other versions left,
-// of which a new system has none.
-func find(c *call) status {
-	joined := " " + strings.Join(c.args, " ") + " "
-	if strings.Contains(joined, " -empty ") && !strings.Contains(joined, " -exec ") {
-		return success
-	}
-	for _, a := range c.args {
-		if strings.HasPrefix(a, "-") || a == "(" || a == "!" {
-			return unsure
-		}
-		if !c.r.has(c.path(a)) {
-			continue
-		}
-		return unsure
-	}
-	return unsure
 }

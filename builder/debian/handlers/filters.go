@@ -184,3 +184,32 @@ func tr(c *call) status {
 	}
 	return success
 }
+
+// find looks for files. It is known where there is nothing to look for, or
+// where it tidies up empty folders of other versions; where it does something
+// with what it finds, it is left.
+func find(c *call) status {
+	acts, empty, start := false, false, true
+	found := false
+	for _, a := range c.args {
+		if strings.HasPrefix(a, "-") || a == "(" || a == "!" {
+			start = false
+		}
+		switch a {
+		case "-exec", "-execdir", "-delete", "-ok":
+			acts = true
+		case "-empty":
+			empty = true
+		}
+		if start && (!known(a) || c.r.has(c.path(a))) {
+			found = true
+		}
+	}
+	switch {
+	case !found || empty && acts:
+		return success
+	case acts:
+		c.leave(strings.Join(append([]string{"find"}, c.args...), " "))
+	}
+	return unsure
+}

@@ -49,14 +49,22 @@ func (r *root) checkNeeds(ctx context.Context) error {
 		}
 	}
 	lack := func(what string, kind needKind, p string, n *node) {
-		if missing[what] == nil {
-			missing[what] = &need{what: what, kind: kind}
+		// An interpreter has one line, by whatever path it is called.
+		key := what
+		if kind == scriptNeed {
+			key = base(what)
+		}
+		if missing[key] == nil {
+			missing[key] = &need{what: what, kind: kind}
+		}
+		if path.IsAbs(what) && !path.IsAbs(missing[key].what) {
+			missing[key].what = what
 		}
 		user := p
 		if n.from != nil {
 			user = n.from.name + " " + p
 		}
-		missing[what].users = append(missing[what].users, user)
+		missing[key].users = append(missing[key].users, user)
 	}
 	native := abis[r.arch()]
 	visit := func(p string, n *node) error {

@@ -24,7 +24,7 @@ func init() {
 		"hostname": notKnown, "date": notKnown, "md5sum": notKnown, "sha1sum": notKnown, "sha256sum": notKnown, "sha512sum": notKnown,
 		"awk": filter, "nawk": filter, "mawk": filter, "sort": filter, "uniq": filter, "head": filter, "tail": filter, "tac": filter, "rev": filter, "xargs": xargs, "wc": notKnown,
 		"cmp": notKnown, "diff": notKnown, "who": notKnown, "whoami": notKnown, "stat": notKnown, "expr": notKnown, "seq": seq, "runlevel": notKnown,
-		"pidof": notKnown, "pgrep": notKnown, "ps": notKnown, "ss": notKnown, "mountpoint": notKnown, "ischroot": notKnown, "getcap": func(*call) status { return success },
+		"pidof": notKnown, "pgrep": notKnown, "ps": notKnown, "ss": notKnown, "mountpoint": notKnown, "ischroot": notKnown, "aa-enabled": func(*call) status { return failure }, "find": find, "getcap": func(*call) status { return success },
 		"lsmod": notKnown, "df": notKnown, "du": notKnown, "logname": notKnown, "gettext": notKnown, "locale": notKnown, "tty": notKnown, "getconf": notKnown, "nproc": notKnown,
 		"pam_getenv": notKnown, "pg_conftool": notKnown, "pg_lsclusters": func(*call) status { return success }, "dpkg-vendor": notKnown, "dpkg-architecture": notKnown, "systemd-detect-virt": notKnown, "lsb_release": notKnown,
 		"clear": notKnown, "sleep": func(*call) status { return success }, "logger": func(*call) status { return success },

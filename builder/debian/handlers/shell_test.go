@@ -73,6 +73,10 @@ func TestShell(t *testing.T) {
 		{"words that grow", `x=aaaaaaaaaa; for i in 1 2 3 4 5 6 7 8; do x=$x$x$x$x$x$x$x$x; done; mkdir /var/$x`, "", []string{"mkdir /var/…"}},
 		{"a background command", `frob &`, "", []string{"frob"}},
 		{"xargs", `printf 'a\nb\n' | xargs -r mkdir -p /var/x; [ -d /var/x ] && say made; : | xargs -r frob`, "made", nil},
+		{"find", `[ -z "$(find /none -name x)" ] && say nothing; find /usr -empty -delete; find /usr -exec frob {} +; [ -z "$(find /usr)" ] && frob`, "nothing", []string{"find /usr -exec frob {} +", "frob"}},
+		{"an empty log", `install -m 640 -o root -g adm /dev/null /etc/log; [ -s /etc/log ] || say empty`, "empty", nil},
+		{"run-parts of nothing", `mkdir /etc/x.d; run-parts /etc/x.d; touch /etc/x.d/a; run-parts /etc/x.d`, "", []string{"run-parts /etc/x.d"}},
+		{"an owner that is asked for", `dpkg-statoverride --list $(frob) || say no; aa-enabled --quiet && frob`, "", []string{"frob", "> /etc/out"}},
 		{"trap and set", `set -e; trap 'frob' EXIT; set -o nounset; say $#`, "2", nil},
 	} {
 		r, p := script(t, "#!/bin/sh\n"+say+test.script, `
