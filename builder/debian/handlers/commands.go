@@ -144,6 +144,9 @@ func init() {
 		"env":      func(c *call) status { return c.again(goOn) },
 		"builtin":  func(c *call) status { return c.again(goOn) },
 		"su":       su,
+		"sh":       shCommand,
+		"bash":     shCommand,
+		"dash":     shCommand,
 	}
 }
 
@@ -327,6 +330,29 @@ func eval(c *call) status {
 		return unsure
 	}
 	return c.last
+}
+
+// shCommand is a shell of its own: for a text, or for a file, which then is a
+// command like any other.
+func shCommand(c *call) status {
+	args := c.args
+	for len(args) > 0 && (args[0] == "-e" || args[0] == "-u" || args[0] == "--") {
+		args = args[1:]
+	}
+	sub := c.child()
+	switch {
+	case len(args) == 0 || !known(args[0]) || !sub.step():
+	case args[0] == "-c" && len(args) > 1 && known(args[1]):
+		sub.args = args[2:]
+		if sub.source("sh", args[1]) == nil {
+			return sub.last
+		}
+	case !strings.HasPrefix(args[0], "-"):
+		sub.run(args)
+		return sub.last
+	}
+	c.leave(c.name + " " + strings.Join(c.args, " "))
+	return unsure
 }
 
 // su runs a command as somebody, which matters for questions about owners.

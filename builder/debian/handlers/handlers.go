@@ -83,7 +83,7 @@ const (
 // classes are all, in the order in which they finish.
 func classes() []class {
 	return []class{
-		files, diverts, users, debconf, services, caches, state, capabilities, shells, nsswitch, pam, locales, temporaryFiles,
+		files, diverts, users, debconf, services, caches, state, capabilities, apache, shells, nsswitch, pam, locales, temporaryFiles,
 		certificates, alternativesClass, libraries, dpkgStatus,
 	}
 }

@@ -12,7 +12,7 @@ package handlers
 var services = class{name: "services", quiet: true, whole: []string{"dash"}, commands: idle(
 	// Services.
 	"deb-systemd-helper", "deb-systemd-invoke", "invoke-rc.d", "update-rc.d", "systemctl", "service", "initctl", "runit-helper",
-	"systemd-notify", "udevadm", "telinit", "journalctl", "systemd-machine-id-setup", "kill", "killall", "pkill", "start-stop-daemon",
+	"systemd-notify", "udevadm", "telinit", "journalctl", "systemd-machine-id-setup", "dbus-uuidgen", "kill", "killall", "pkill", "start-stop-daemon",
 	// What dpkg does at upgrades and by triggers; ldconfig is a class.
 	"dpkg-maintscript-helper", "dpkg-trigger", "ldconfig", "update-initramfs",
 	// Compiled Python is made when it is first wanted, or not at all.

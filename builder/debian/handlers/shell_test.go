@@ -77,6 +77,7 @@ func TestShell(t *testing.T) {
 		{"an empty log", `install -m 640 -o root -g adm /dev/null /etc/log; [ -s /etc/log ] || say empty`, "empty", nil},
 		{"run-parts of nothing", `mkdir /etc/x.d; run-parts /etc/x.d; touch /etc/x.d/a; run-parts /etc/x.d`, "", []string{"run-parts /etc/x.d"}},
 		{"an owner that is asked for", `dpkg-statoverride --list $(frob) || say no; aa-enabled --quiet && frob`, "", []string{"frob", "> /etc/out"}},
+		{"another shell", `sh -c 'mkdir /var/a' && [ -d /var/a ] && say made; bash -e /usr/bin/frob --all; sh -x y`, "made", []string{"frob --all", "sh -x y"}},
 		{"trap and set", `set -e; trap 'frob' EXIT; set -o nounset; say $#`, "2", nil},
 	} {
 		r, p := script(t, "#!/bin/sh\n"+say+test.script, `

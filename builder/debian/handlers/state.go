@@ -11,13 +11,8 @@ var state = class{name: "state", quiet: true, commands: map[string]command{
 	"make-ssl-cert":      leaveTo("make-ssl-cert (a key of its own)"),
 	"pg_createcluster":   leaveTo("pg_createcluster (data of its own)"),
 	"mysql_install_db":   leaveTo("mysql_install_db (data of its own)"),
-	"dbus-uuidgen":       idleCommand,
-	"uuidgen":            func(*call) status { return unsure },
-	"debian-sys-maint":   leaveTo("debian-sys-maint (a password of its own)"),
 	"mariadb-install-db": leaveTo("mariadb-install-db (data of its own)"),
 }}
-
-func idleCommand(*call) status { return success }
 
 func leaveTo(words string) command {
 	return func(c *call) status {

@@ -1,0 +1,67 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package handlers
+
+import "strings"
+
+const apacheDir = "/etc/apache2/"
+
+// apache makes the links by which Apache's modules, sites and pieces of
+// configuration are on.
+var apache = class{name: "apache", commands: map[string]command{
+	"a2enmod":  a2en("mods", ".load"),
+	"a2ensite": a2en("sites", ".conf"),
+	"a2enconf": a2en("conf", ".conf"),
+	"a2dismod": func(*call) status { return success }, "a2dissite": func(*call) status { return success }, "a2disconf": func(*call) status { return success },
+}}
+
+func a2en(kind, ending string) command {
+	return func(c *call) status {
+		_, _, names, ok := options(c.args, "mqf", "p", map[string]string{"maintmode": "m", "quiet": "q", "force": "f", "purge": "p"})
+		if !ok {
+			return unsure
+		}
+		result := success
+		for _, name := range names {
+			if !c.r.enableApache(kind, name, ending, 0) {
+				result = failure
+			}
+		}
+		return result
+	}
+}
+
+// enableApache makes the links of one name, and of those it depends on.
+func (r *root) enableApache(kind, name, ending string, depth int) bool {
+	n, _, err := r.find(apacheDir+kind+"-available/"+name+ending, true)
+	if err != nil || n.kind != file || depth > 20 {
+		return false
+	}
+	text, err := n.bytes()
+	if err != nil {
+		return false
+	}
+	for _, line := range lines(text) {
+		rest, ok := strings.CutPrefix(line, "# Depends:")
+		if !ok {
+			continue
+		}
+		for other := range strings.FieldsSeq(rest) {
+			if !r.enableApache(kind, other, ending, depth+1) {
+				return false
+			}
+		}
+	}
+	for _, end := range []string{ending, ".conf"} {
+		available := kind + "-available/" + name + end
+		at := apacheDir + kind + "-enabled/" + name + end
+		if !r.has(apacheDir+available) || r.has(at) {
+			continue
+		}
+		if err := r.put(at, &node{kind: link, text: "../" + available}); err != nil {
+			return false
+		}
+	}
+	return true
+}
