@@ -31,7 +31,7 @@ test-root: build ## the tests, as root and as an ordinary user too
 	OSBUILD_TEST_USER=osbtest $(GO) test -count=1 ./...
 
 golden: build ## rewrite the golden files
-	$(GO) test ./builder/services ./builder/system ./runner/activate ./runner/mount ./runner/supervise ./cmd/osbuild ./fixtures -update
+	$(GO) test ./builder/services ./builder/system ./builder/debian/handlers ./runner/activate ./runner/mount ./runner/supervise ./cmd/osbuild ./fixtures -update
 
 lint: ## format, vet, static checks, layers
 	@out=$$($(GO) tool gofumpt -l .); test -z "$$out" || { echo "not formatted:"; echo "$$out"; exit 1; }

@@ -17,7 +17,7 @@ type alternative struct {
 // follower is a link that follows the choice of a group.
 type follower struct{ link, path string }
 
-// group of alternatives: the link, and what it may lead to.
+// choice is a group of alternatives: the link, and what it may lead to.
 type choice struct {
 	link string
 	list []alternative
@@ -37,8 +37,7 @@ var alternativesClass = class{
 }
 
 func updateAlternatives(c *call) status {
-	var name string
-	var group string
+	var at, group string
 	var alt alternative
 	for i := 0; i < len(c.args); i++ {
 		more := func(n int) bool { return i+n < len(c.args) }
@@ -54,7 +53,7 @@ func updateAlternatives(c *call) status {
 			if err != nil {
 				return unsure
 			}
-			name, group = c.args[i+1], c.args[i+2]
+			at, group = c.args[i+1], c.args[i+2]
 			alt = alternative{path: c.args[i+3], priority: priority, slaves: map[string]follower{}}
 			i += 4
 		case "--slave", "--follower":
@@ -73,7 +72,7 @@ func updateAlternatives(c *call) status {
 			return unsure
 		}
 	}
-	if name == "" {
+	if at == "" {
 		return unsure
 	}
 	if !c.r.has(alt.path) {
@@ -84,7 +83,7 @@ func updateAlternatives(c *call) status {
 		if c.r.alternatives == nil {
 			c.r.alternatives = alternatives{}
 		}
-		g = &choice{link: name}
+		g = &choice{link: at}
 		c.r.alternatives[group] = g
 	}
 	for i, have := range g.list {
@@ -122,14 +121,14 @@ func finishAlternatives(r *root) error {
 	return nil
 }
 
-// alternativeLink makes link -> /etc/alternatives/name -> path. A file of a
+// alternativeLink makes at -> /etc/alternatives/name -> path. A file of a
 // package in the link's place stays, as it does in Debian.
-func (r *root) alternativeLink(name, link_, path string) error {
+func (r *root) alternativeLink(name, at, path string) error {
 	if err := r.put(alternativesDir+name, &node{kind: link, text: path}); err != nil {
 		return err
 	}
-	if n, _, err := r.find(link_, false); err == nil && n.kind != link {
+	if n, _, err := r.find(at, false); err == nil && n.kind != link {
 		return nil
 	}
-	return r.put(link_, &node{kind: link, text: alternativesDir + name})
+	return r.put(at, &node{kind: link, text: alternativesDir + name})
 }

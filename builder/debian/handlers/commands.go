@@ -25,7 +25,13 @@ type call struct {
 // left.
 type command func(c *call) status
 
-func (c *call) print(text string) { c.out.WriteString(text) }
+// print writes to the output; of what is too long to be known, not all.
+func (c *call) print(text string) {
+	c.spend(len(text))
+	if c.out.Len() <= maxText {
+		c.out.WriteString(text[:min(len(text), maxText+1)])
+	}
+}
 
 // call reads a simple command: assignments, a function, a command of the
 // shell itself, one of a class, or one that nobody knows.

@@ -98,11 +98,13 @@ type input struct{ text string }
 
 const defaultMask = 0o022
 
-// Bounds of a script; real ones stay far below.
+// Bounds of a script; real ones stay far below. The parser calls itself for
+// what is nested, so a script must not be so long that this takes all memory.
 const (
-	maxSteps = 50_000
-	maxDepth = 60
-	maxText  = 1 << 20
+	maxSteps  = 50_000
+	maxDepth  = 60
+	maxText   = 1 << 20
+	maxScript = 256 << 10
 )
 
 // errTooLong ends the reading of a script that does not end.
@@ -150,6 +152,9 @@ func (sh *shell) source(name, text string) (err error) {
 			err = fmt.Errorf("it cannot be read: %v", p)
 		}
 	}()
+	if len(text) > maxScript {
+		return errTooLong
+	}
 	f, err := parse(name, text)
 	if err != nil {
 		return err
@@ -220,6 +225,13 @@ func (sh *shell) child() *shell {
 	c.depth++
 	c.jump = goOn
 	return &c
+}
+
+// spend counts text that is worked on: that takes its time, and memory, too.
+// It says whether to go on.
+func (sh *shell) spend(bytes int) bool {
+	*sh.steps += bytes >> 8
+	return *sh.steps <= maxSteps
 }
 
 // step counts what was read, and says whether to go on.

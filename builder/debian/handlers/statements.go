@@ -4,6 +4,7 @@
 package handlers
 
 import (
+	"os"
 	"path"
 	"strings"
 
@@ -90,7 +91,7 @@ func (sh *shell) save(p, text string, add bool) {
 	if strings.HasPrefix(p, "/dev/") {
 		return
 	}
-	if !known(p) || sh.maybe > 0 || !known(text) && !strings.HasPrefix(p, "/tmp/") {
+	if !sh.spend(len(text)) || !known(p) || sh.maybe > 0 || !known(text) && !strings.HasPrefix(p, "/tmp/") {
 		sh.leave("> " + p)
 		return
 	}
@@ -130,8 +131,14 @@ func (sh *shell) contentOf(p string) string {
 	if err != nil || n.kind != file {
 		return unknown
 	}
+	if n.disk != "" {
+		info, err := os.Lstat(n.disk)
+		if err != nil || info.Size() > maxText {
+			return unknown
+		}
+	}
 	text, err := n.bytes()
-	if err != nil {
+	if err != nil || !sh.spend(len(text)) {
 		return unknown
 	}
 	return bounded(text)

@@ -16,7 +16,7 @@ import (
 )
 
 func (sh *shell) set(name, value string) {
-	*sh.steps += len(value) >> 8 // long texts take their time
+	sh.spend(len(value))
 	if len(value) > maxText || sh.maybe > 0 {
 		value = unknown
 	}
@@ -72,11 +72,54 @@ func (sh *shell) config() *expand.Config {
 			sub.out, sub.pipe = &strings.Builder{}, true
 			sub.stmts(c.Stmts)
 			sh.last = sub.last
-			_, err := io.WriteString(w, bounded(sub.out.String()))
+			text := bounded(sub.out.String())
+			if !sh.spend(len(text)) {
+				return errTooLong
+			}
+			_, err := io.WriteString(w, text)
 			return err
 		},
-		ReadDir2: sh.r.readDir,
+		ReadDir2: func(p string) ([]fs.DirEntry, error) {
+			list, err := sh.r.readDir(p)
+			*sh.steps += 1 + len(list)
+			if *sh.steps > maxSteps {
+				return nil, errTooLong
+			}
+			return list, err
+		},
 	}
+}
+
+// affordable says whether words do not become too long. The expansion library
+// knows no bounds, and a word may name long variables many times.
+func (sh *shell) affordable(words ...*syntax.Word) bool {
+	total := 0
+	for _, w := range words {
+		total += sh.length(w)
+	}
+	return sh.spend(min(total, maxSteps<<8)) && total <= maxText
+}
+
+// length is at least what the variables of a word become.
+func (sh *shell) length(w syntax.Node) int {
+	total := 0
+	syntax.Walk(w, func(n syntax.Node) bool {
+		p, ok := n.(*syntax.ParamExp)
+		if _, own := n.(*syntax.CmdSubst); own || !ok || total > maxText {
+			return !own && total <= maxText
+		}
+		v := sh.Get(p.Param.Value)
+		size := len(v.Str)
+		for _, s := range v.List {
+			size += 1 + len(s)
+		}
+		if p.Repl != nil && p.Repl.With != nil {
+			size += min(size, maxText) * min(sh.length(p.Repl.With), maxText)
+		}
+		total += size
+		return true
+	})
+	return total
 }
 
 func bounded(s string) string {
@@ -88,6 +131,9 @@ func bounded(s string) string {
 
 // fields expands words to the arguments of a command.
 func (sh *shell) fields(words ...*syntax.Word) []string {
+	if !sh.affordable(words...) {
+		return []string{unknown}
+	}
 	out, err := expand.Fields(sh.config(), words...)
 	if err != nil {
 		return []string{unknown}
@@ -97,6 +143,9 @@ func (sh *shell) fields(words ...*syntax.Word) []string {
 
 // literal expands a word to one string.
 func (sh *shell) literal(w *syntax.Word) string {
+	if !sh.affordable(w) {
+		return unknown
+	}
 	s, err := expand.Literal(sh.config(), w)
 	if err != nil {
 		return unknown
@@ -106,6 +155,9 @@ func (sh *shell) literal(w *syntax.Word) string {
 
 // document expands a here-document.
 func (sh *shell) document(w *syntax.Word) string {
+	if !sh.affordable(w) {
+		return unknown
+	}
 	s, err := expand.Document(sh.config(), w)
 	if err != nil {
 		return unknown
@@ -115,6 +167,9 @@ func (sh *shell) document(w *syntax.Word) string {
 
 // matches says whether a word has the form of a pattern of case.
 func (sh *shell) matches(word string, pat *syntax.Word) status {
+	if !sh.affordable(pat) || !sh.spend(len(word)) {
+		return unsure
+	}
 	p, err := expand.Pattern(sh.config(), pat)
 	if err != nil || !known(p) {
 		return unsure
