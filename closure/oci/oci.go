@@ -50,8 +50,13 @@ type Options struct {
 	Warn func(text string)
 }
 
-// LayerLimit is how many layers engines take.
-const LayerLimit = 127
+// LayerLimit is how many layers engines take. DefaultLayers is how many all of
+// them take in all ways: podman before 4.4, Debian 12's among them, loses the
+// map of a user namespace above about 20.
+const (
+	LayerLimit    = 127
+	DefaultLayers = 16
+)
 
 // Result is an exported image.
 type Result struct {

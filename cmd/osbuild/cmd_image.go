@@ -33,13 +33,13 @@ func imageVerb() verb {
 		summary: "build a system and export it as an OCI image",
 		help: `osbuild image system.star -o oci:web            # the tag is "latest"
 osbuild image system.star -o oci:web:1.2
-osbuild image --format gzip --max-layers 20 system.star -o oci:web:small
+osbuild image --max-layers 100 system.star -o oci:web:fine # less to pull for an update
 podman run $(podman pull -q oci:web:1.2)`,
 		setup: func(fs *pflag.FlagSet) runFunc {
 			var o imageOptions
 			fs.StringVarP(&o.output, "output", "o", "", "where to write: oci:DIR or oci:DIR:TAG, a folder in the form of an OCI image layout")
 			fs.StringVar(&o.format, "format", string(segment.Zstd), "how layers are compressed: zstd, or gzip for older tools")
-			fs.IntVar(&o.maxLayers, "max-layers", 100, fmt.Sprintf("how many layers the image may have, 1 to %d", oci.LayerLimit))
+			fs.IntVar(&o.maxLayers, "max-layers", oci.DefaultLayers, fmt.Sprintf("how many layers the image may have, 1 to %d", oci.LayerLimit))
 			return o.run
 		},
 	}
