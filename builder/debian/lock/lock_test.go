@@ -123,11 +123,11 @@ func TestDiff(t *testing.T) {
 		got = append(got, c.String())
 	}
 	want := []string{
-		"- a 1 (1.0 kB)",
-		"~ c 1 -> 2 (+4.0 kB)",
+		"- a 1 (1000 B)",
+		"~ c 1 -> 2 (+3.9 KiB)",
 		"~ d 1 -> 2 (-999 B)",
-		"~ e 1: another file of the same version (1.0 kB)",
-		"+ f 1 (12.3 MB)",
+		"~ e 1: another file of the same version (1000 B)",
+		"+ f 1 (11.8 MiB)",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
