@@ -113,7 +113,7 @@ func grep(c *call) status {
 		expr = "(?i:" + expr + ")"
 	}
 	re, err := compile(expr)
-	if err != nil || set['o'] && !set['q'] {
+	if err != nil || !c.spend(searchCost*len(text)) || set['o'] && !set['q'] {
 		return unsure
 	}
 	found := failure
@@ -127,6 +127,9 @@ func grep(c *call) status {
 	}
 	return found
 }
+
+// searchCost is how much dearer than to copy it is to search a text.
+const searchCost = 8
 
 func cut(c *call) status {
 	_, values, rest, ok := options(c.args, "s", "df", nil)
@@ -142,6 +145,9 @@ func cut(c *call) status {
 		sep = values['d'][0]
 	}
 	if sep == "" {
+		return unsure
+	}
+	if !c.spend(len(c.in.text)) {
 		return unsure
 	}
 	for _, line := range lines(c.in.text) {
@@ -160,7 +166,7 @@ func cut(c *call) status {
 
 // tr knows one character for another, and -d of digits' complement.
 func tr(c *call) status {
-	if !known(c.in.text) || !known(c.args...) {
+	if !c.spend(len(c.in.text)) || !known(c.in.text) || !known(c.args...) {
 		return unsure
 	}
 	escapes := strings.NewReplacer(`\n`, "\n", `\t`, "\t", `\0`, "\x00", `\000`, "\x00")

@@ -56,10 +56,14 @@ func sed(c *call) status {
 		}
 		text += c.contentOf(p)
 	}
-	if !known(text) {
+	if !known(text) || !c.spend(searchCost*len(program)*len(text)) {
 		return unsure
 	}
-	c.print(runSed(program, text))
+	changed := runSed(program, text)
+	if !known(changed) {
+		return unsure
+	}
+	c.print(changed)
 	return success
 }
 
@@ -74,10 +78,14 @@ func (c *call) sedUnsure(inPlace bool) status {
 func (c *call) sedInPlace(program []sedCommand, files []string) status {
 	for _, p := range files {
 		text := c.contentOf(p)
-		if !known(text) || c.maybe > 0 {
+		if !known(text) || c.maybe > 0 || !c.spend(searchCost*len(program)*len(text)) {
 			return c.sedUnsure(true)
 		}
-		if changed := runSed(program, text); changed != text {
+		changed := runSed(program, text)
+		if !known(changed) {
+			return c.sedUnsure(true)
+		}
+		if changed != text {
 			if err := c.r.write(c.path(p), changed); err != nil {
 				return c.sedUnsure(true)
 			}
@@ -186,11 +194,16 @@ func replacement(s string) string {
 	return b.String()
 }
 
+// runSed gives the changed text, or what is not known where it grows too much.
 func runSed(program []sedCommand, text string) string {
 	var out strings.Builder
+	work := 0
 next:
 	for _, line := range lines(text) {
 		for _, cmd := range program {
+			if work += len(line); work > maxWork || len(line) > maxText {
+				return unknown
+			}
 			if cmd.address != nil && !cmd.address.MatchString(line) {
 				continue
 			}
@@ -203,8 +216,13 @@ next:
 				line = line[:at[0]] + string(cmd.from.ExpandString(nil, cmd.to, line, at)) + line[at[1]:]
 			}
 		}
+		if out.Len() > maxText {
+			return unknown
+		}
 		out.WriteString(line)
 		out.WriteByte('\n')
 	}
-	return out.String()
+	return bounded(out.String())
 }
+
+const maxWork = 16 * maxText

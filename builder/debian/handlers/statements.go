@@ -91,16 +91,17 @@ func (sh *shell) save(p, text string, add bool) {
 	if strings.HasPrefix(p, "/dev/") {
 		return
 	}
-	if !sh.spend(len(text)) || !known(p) || sh.maybe > 0 || !known(text) && !strings.HasPrefix(p, "/tmp/") {
-		sh.leave("> " + p)
-		return
-	}
-	if add {
+	if add && known(p) {
 		if have := sh.contentOf(p); sh.r.has(p) {
 			text = have + text
 		}
 	}
-	if err := sh.newFile(p, bounded(text)); err != nil {
+	text = bounded(text)
+	if !sh.spend(len(text)) || !known(p) || sh.maybe > 0 || !known(text) && !strings.HasPrefix(p, "/tmp/") {
+		sh.leave("> " + p)
+		return
+	}
+	if err := sh.newFile(p, text); err != nil {
 		sh.leave("> " + p)
 		sh.last = failure
 		return

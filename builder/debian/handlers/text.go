@@ -5,15 +5,38 @@ package handlers
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"strings"
 )
 
-// compile makes a regular expression; those of scripts are small.
+// compile makes a regular expression; those of scripts are small. Repetitions
+// multiply, and what an expression costs for each byte of a text with them.
 func compile(expr string) (*regexp.Regexp, error) {
 	if len(expr) > 1000 {
 		return nil, errTooLong
 	}
+	tree, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return nil, err
+	}
+	if expressionSize(tree) > maxExpression {
+		return nil, errTooLong
+	}
 	return regexp.Compile(expr)
+}
+
+const maxExpression = 2000
+
+// expressionSize is about the number of steps of a regular expression.
+func expressionSize(e *syntax.Regexp) int {
+	n := 1 + len(e.Rune)
+	for _, sub := range e.Sub {
+		n += expressionSize(sub)
+	}
+	if e.Op == syntax.OpRepeat {
+		n *= max(e.Min, e.Max, 1)
+	}
+	return n
 }
 
 // basic turns a basic regular expression (regex(7)) into one as Go has them.
