@@ -4,6 +4,7 @@
 package handlers
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,10 +37,31 @@ var users = class{
 		"update-passwd": func(*call) status { return success }, "pwconv": func(*call) status { return success }, "grpconv": func(*call) status { return success },
 	},
 	finish: func(r *root) error {
+		r.dropBad()
 		slices.SortFunc(r.users, func(a, b spec.User) int { return strings.Compare(a.Name, b.Name) })
 		slices.SortFunc(r.groups, func(a, b spec.Group) int { return strings.Compare(a.Name, b.Name) })
 		return nil
 	},
+}
+
+// dropBad takes out accounts that the files of accounts cannot hold, which
+// would keep a system from booting.
+func (r *root) dropBad() {
+	bad := func(kind, name string, fields ...string) bool {
+		fields = append([]string{name}, fields...)
+		if name != "" && !strings.ContainsAny(name, ",/# \t") && !strings.ContainsAny(name[:1], "-+") &&
+			!strings.ContainsAny(strings.Join(fields, ""), ":\n\r\x00") {
+			return false
+		}
+		r.warnings = append(r.warnings, fmt.Sprintf("a package makes a %s that no system can have, which is left out: %.200q", kind, fields))
+		return true
+	}
+	for _, list := range []*[]spec.User{&r.users, &r.static.users} {
+		*list = slices.DeleteFunc(*list, func(u spec.User) bool { return bad("user", u.Name, u.Group, u.Comment, u.Home, u.Shell) })
+	}
+	for _, list := range []*[]spec.Group{&r.groups, &r.static.groups} {
+		*list = slices.DeleteFunc(*list, func(g spec.Group) bool { return bad("group", g.Name) })
+	}
 }
 
 // user is a user of a package, or a static one.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"strings"
 )
 
 // has says whether a path exists, through links.
@@ -23,10 +24,36 @@ func (r *root) put(p string, n *node) error {
 		return err
 	}
 	name := path.Base(path.Clean("/" + p))
-	if old := dir.kids[name]; old != nil && old.kind == folder && n.kind != folder {
+	if err := fit(name, n); err != nil {
+		return &fs.PathError{Op: "make", Path: p, Err: err}
+	}
+	old := dir.kids[name]
+	switch {
+	case dir == r.top && n.kind != folder:
+		return &fs.PathError{Op: "make", Path: p, Err: errTop}
+	case old == nil:
+	case old.kind == folder && n.kind != folder:
 		return &fs.PathError{Op: "make", Path: p, Err: errors.New("it is a folder")}
+	case old.given && old.kind == file:
+		return nil // activation makes it
+	case old.given:
+		return &fs.PathError{Op: "make", Path: p, Err: errTop}
 	}
 	dir.kids[name] = n
+	return nil
+}
+
+// errTop is for what would change the places that all containers have.
+var errTop = errors.New("the folders of the root are not the packages'")
+
+// fit makes sure that an item can hold n by this name.
+func fit(name string, n *node) error {
+	if name == "/" || !goodName(name) {
+		return errPath
+	}
+	if n.kind == link && n.disk == "" && (n.text == "" || len(n.text) > maxPath || strings.ContainsRune(n.text, 0)) {
+		return errPath
+	}
 	return nil
 }
 
@@ -38,7 +65,7 @@ func (r *root) mkdirAll(p string) (*node, error) {
 		return n, nil
 	case err == nil:
 		return nil, &fs.PathError{Op: "mkdir", Path: p, Err: errors.New("it is no folder")}
-	case errors.Is(err, errDepth):
+	case errors.Is(err, errDepth), errors.Is(err, errPath):
 		return nil, err
 	case real == "/" || path.Clean(p) == "/":
 		return r.top, nil
@@ -93,6 +120,9 @@ func (r *root) write(p, text string) error {
 	dir, _, err := r.find(path.Dir(real), true)
 	if err != nil {
 		return err
+	}
+	if dir == r.top {
+		return &fs.PathError{Op: "write", Path: p, Err: errTop}
 	}
 	dir.kids[path.Base(real)] = &node{kind: file, text: text}
 	return nil

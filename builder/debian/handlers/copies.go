@@ -5,6 +5,7 @@ package handlers
 
 import (
 	"path"
+	"strings"
 
 	"osbuild/runner/spec"
 )
@@ -43,11 +44,14 @@ func ln(c *call) status {
 	return when(c.r.put(at, &node{kind: link, text: rest[0]}) == nil)
 }
 
+// copyCost bounds how much scripts copy, as if each file had this many bytes.
+const copyCost = 2 << 10
+
 // copied makes a copy of what stands at src, with its owner where keep says
 // so.
 func (c *call) copied(src, dst string, keep bool) bool {
 	n, real, err := c.r.find(c.path(src), true)
-	if err != nil || n.kind == folder && !keep {
+	if err != nil || n.kind == folder && !keep || !c.spend(copyCost) {
 		return false
 	}
 	o := c.r.ownerOf(real, n)
@@ -58,8 +62,11 @@ func (c *call) copied(src, dst string, keep bool) bool {
 	if n.kind == folder {
 		twin.kids = map[string]*node{}
 	}
-	if err := c.r.put(dst, twin); err != nil {
-		return false
+	// A folder that is there stays, with what it has.
+	if have, _, err := c.r.find(dst, true); n.kind != folder || err != nil || have.kind != folder {
+		if err := c.r.put(dst, twin); err != nil {
+			return false
+		}
 	}
 	for _, name := range n.names() {
 		k := n.kids[name]
@@ -104,10 +111,14 @@ func mv(c *call) status {
 	if err != nil {
 		return failure
 	}
-	if n.holdsKept() {
+	if n.given || n == c.r.top || n.holdsKept() {
 		return unsure
 	}
 	dst := c.into(rest[1], rest[0])
+	// Nothing goes into itself, nor deeper than an item can be.
+	if _, at, _ := c.r.find(dst, false); strings.HasPrefix(at+"/", real+"/") || len(split(dst))+n.height() > maxFolder {
+		return failure
+	}
 	if err := c.r.put(dst, n); err != nil {
 		return failure
 	}

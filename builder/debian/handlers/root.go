@@ -165,6 +165,10 @@ func (r *root) merge(p *pkg, dir *node, rel, disk string) error {
 			dir.kids[e.Name()] = n
 		case have.given && have.kind == file:
 			continue
+		case have.given && have.kind == folder && n.kind != folder, have.alias && n.kind == file:
+			return fmt.Errorf("%s is a folder of every system, and this package has something else there", at)
+		case have.alias && n.kind == link:
+			continue
 		case have.given && have.kind == link:
 			return fmt.Errorf("%s does not lie in /usr", at)
 		case have.alias && n.kind == folder:

@@ -55,6 +55,21 @@ var errDepth = errors.New("too many levels of symbolic links")
 
 const maxLinks = 40
 
+// errPath is for paths that no item can hold, which scripts and tables of
+// packages may name all the same.
+var errPath = errors.New("it is no path that an item can hold")
+
+// Limits of paths; names of an item lie at most 64 folders deep.
+const (
+	maxPath   = 4095
+	maxName   = 255
+	maxFolder = 60
+)
+
+func goodName(name string) bool {
+	return len(name) <= maxName && !strings.ContainsRune(name, 0)
+}
+
 // names are the names of a folder's content, sorted.
 func (n *node) names() []string {
 	list := make([]string, 0, len(n.kids))
@@ -117,6 +132,9 @@ func (r *root) find(p string, follow bool) (*node, string, error) {
 }
 
 func (r *root) walk(p string, follow bool) (*node, string, error) {
+	if len(p) > maxPath {
+		return nil, "", errPath
+	}
 	rest := split(p)
 	at, names := []*node{r.top}, []string{}
 	for links := 0; len(rest) > 0; {
@@ -127,6 +145,9 @@ func (r *root) walk(p string, follow bool) (*node, string, error) {
 				at, names = at[:len(at)-1], names[:len(names)-1]
 			}
 			continue
+		}
+		if len(names) > maxFolder || !goodName(name) {
+			return nil, "", errPath
 		}
 		here := at[len(at)-1]
 		if here.kind != folder {
@@ -167,6 +188,15 @@ func split(p string) []string {
 		}
 	}
 	return out
+}
+
+// height is how deep what lies in a node is.
+func (n *node) height() int {
+	most := 0
+	for _, k := range n.kids {
+		most = max(most, 1+k.height())
+	}
+	return most
 }
 
 // each visits a node and all below it, parents first, names in order.

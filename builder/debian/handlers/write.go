@@ -49,14 +49,14 @@ func (r *root) writeTo(out, self string, warnings []string) error {
 	if err := w.document(spec.PackagesPlan, w.plan()); err != nil {
 		return err
 	}
-	if err := w.document("packages.json", r.list()); err != nil {
+	if err := w.document(packagesList, r.list()); err != nil {
 		return err
 	}
 	text := ""
 	for _, line := range warnings {
 		text += line + "\n"
 	}
-	return os.WriteFile(filepath.Join(out, "warnings"), []byte(text), 0o644)
+	return os.WriteFile(filepath.Join(out, warningsFile), []byte(text), 0o644)
 }
 
 // topLevel writes one folder of the root.
@@ -69,14 +69,16 @@ func (w *writer) topLevel(name string, n *node) error {
 		return w.volatile(p, n)
 	case slices.Contains(volatile, name):
 		return nil
-	case name == "usr" || name == "opt":
+	case (name == "usr" || name == "opt") && n.kind == folder:
 		return w.lower(name, n)
+	case slices.Contains(ownNames, name), name == "opt":
+		return fmt.Errorf("cannot put %s of package %s into a system: something else has this name", p, n.maker())
 	case n.kind == link:
 		target, err := n.target()
 		w.root.Links = append(w.root.Links, spec.Link{Path: p, Target: target})
 		return err
 	case n.kind == file:
-		return fmt.Errorf("cannot put %s of package %s into a system: the root has folders only", p, n.from.name)
+		return fmt.Errorf("cannot put %s of package %s into a system: the root has folders only", p, n.maker())
 	case !n.written():
 		if !n.given {
 			w.root.Dirs = append(w.root.Dirs, w.dir(p, n))
@@ -92,6 +94,23 @@ func (w *writer) topLevel(name string, n *node) error {
 	})
 	w.root.Trees = append(w.root.Trees, tree)
 	return err
+}
+
+// ownNames are what lies beside the folders of the root in its item, and the
+// folder that holds the items.
+var ownNames = []string{spec.PackagesRoot, spec.PackagesPlan, packagesList, warningsFile, "osbuild"}
+
+const (
+	packagesList = "packages.json"
+	warningsFile = "warnings"
+)
+
+// maker is the package that brought a node.
+func (n *node) maker() string {
+	if n.from == nil {
+		return "(by a script)"
+	}
+	return n.from.name
 }
 
 // written says whether a folder holds more than what every container has.
