@@ -40,6 +40,7 @@ podman run $(podman pull -q oci:web:1.2)`,
 			fs.StringVarP(&o.output, "output", "o", "", "where to write: oci:DIR or oci:DIR:TAG, a folder in the form of an OCI image layout")
 			fs.StringVar(&o.format, "format", string(segment.Zstd), "how layers are compressed: zstd, or gzip for older tools")
 			fs.IntVar(&o.maxLayers, "max-layers", oci.DefaultLayers, fmt.Sprintf("how many layers the image may have, 1 to %d", oci.LayerLimit))
+			fs.BoolVar(&o.locked, "locked", false, "fail where the lock of packages would have to change")
 			return o.run
 		},
 	}
@@ -48,6 +49,7 @@ podman run $(podman pull -q oci:web:1.2)`,
 type imageOptions struct {
 	output, format string
 	maxLayers      int
+	locked         bool
 }
 
 // exported is the result of `image --json`.
@@ -70,6 +72,7 @@ func (o *imageOptions) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
+	a.locked = o.locked
 	item, err := a.containerItem(ctx, args[0], false)
 	if err != nil {
 		return err
