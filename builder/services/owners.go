@@ -103,12 +103,21 @@ func (o *declared) process(pos derivation.Position, what string, p spec.Process)
 // pair checks a user and a group, each a name, an id, or empty.
 func (o *declared) pair(pos derivation.Position, what, user, group string) error {
 	if user != "" && !o.users[user] && !isID(user) {
-		return service.Errorf(ErrUndeclaredOwner, pos, "%s: the user %q is not declared%s", what, user, service.Meant(user, o.userNames))
+		return service.Errorf(ErrUndeclaredOwner, pos, "%s: the user %q is not declared%s", what, user, o.hint("user_account", user, o.userNames))
 	}
 	if group != "" && !o.groups[group] && !isID(group) {
-		return service.Errorf(ErrUndeclaredOwner, pos, "%s: the group %q is not declared%s", what, group, service.Meant(group, o.groupNames))
+		return service.Errorf(ErrUndeclaredOwner, pos, "%s: the group %q is not declared%s", what, group, o.hint("user_group", group, o.groupNames))
 	}
 	return nil
+}
+
+// hint says what to do about a name that is not declared. An account that a
+// package's scripts would make is known when its system is built, not before.
+func (o *declared) hint(constructor, name string, names []string) string {
+	if near := service.Meant(name, names); near != "" {
+		return near
+	}
+	return fmt.Sprintf("; extend account by %s(%q, ...), also where a package would make it", constructor, name)
 }
 
 func isID(s string) bool {

@@ -210,13 +210,13 @@ func TestContradictions(t *testing.T) {
 			"a folder of a group that is not declared",
 			[]*service.Service{simple(services.Activation, 1, &services.Directory{Pos: at(4), Path: "/srv/x", Mode: 0o755, User: "0", Group: "www"})},
 			services.ErrUndeclaredOwner,
-			`system.star:4:3: cannot make /srv/x: the group "www" is not declared`,
+			`system.star:4:3: cannot make /srv/x: the group "www" is not declared; extend account by user_group("www", ...), also where a package would make it`,
 		},
 		{
 			"a step of a user that is not declared",
 			[]*service.Service{simple(services.Activation, 1, &services.ActivationStep{Pos: at(4), Name: "x", Argv: []string{"/x"}, User: "www"})},
 			services.ErrUndeclaredOwner,
-			`system.star:4:3: cannot run activation step "x": the user "www" is not declared`,
+			`system.star:4:3: cannot run activation step "x": the user "www" is not declared; extend account by user_account("www", ...), also where a package would make it`,
 		},
 		{
 			"a contribution of a wrong kind",
