@@ -18,6 +18,7 @@ import (
 
 	"osbuild/builder/debian/control"
 	"osbuild/builder/debian/deb"
+	"osbuild/builder/debian/ldso/ldsotest"
 	"osbuild/runner/spec"
 )
 
@@ -164,8 +165,8 @@ func dump(t testing.TB, dir string) string {
 				mark = "*"
 			}
 			fmt.Fprintf(&b, "%s%s\n", rel, mark)
-			if strings.HasPrefix(string(data), cacheMagic) {
-				data = []byte(describeCache(data))
+			if cache, ok := ldsotest.Describe(data); ok {
+				data = []byte(cache)
 			}
 			for _, line := range lines(string(data)) {
 				b.WriteString("    " + line + "\n")

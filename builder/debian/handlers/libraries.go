@@ -4,17 +4,18 @@
 package handlers
 
 import (
-	"debug/elf"
 	"errors"
 	"path"
 	"slices"
 	"strings"
+
+	"osbuild/builder/debian/ldso"
 )
 
 // libraries makes /etc/ld.so.cache, by which the dynamic loader finds shared
 // libraries (ld.so(8), ldconfig(8)).
 var libraries = class{name: "libraries", finish: func(r *root) error {
-	abi, ok := abis[r.arch()]
+	abi, ok := ldso.ABIOf(r.arch())
 	if !ok {
 		return nil // the loader searches its folders
 	}
@@ -22,7 +23,7 @@ var libraries = class{name: "libraries", finish: func(r *root) error {
 	if err != nil {
 		return err
 	}
-	var found []library
+	var found []ldso.Library
 	seen := map[*node]bool{} // two paths of one folder count once
 	for _, dir := range dirs {
 		n, _, err := r.find(dir, true)
@@ -39,39 +40,17 @@ var libraries = class{name: "libraries", finish: func(r *root) error {
 	if len(found) == 0 {
 		return nil
 	}
-	return r.write("/etc/ld.so.cache", string(encodeCache(found, abi)))
+	return r.write("/etc/ld.so.cache", string(ldso.EncodeCache(found, abi)))
 }}
-
-// abi is what the cache says of an architecture's libraries.
-type abi struct {
-	machine elf.Machine
-	class   elf.Class
-	flags   uint32
-	triplet string
-}
-
-// abis are those that glibc numbers; the flags are of its cache's format.
-var abis = map[string]abi{
-	"amd64":   {elf.EM_X86_64, elf.ELFCLASS64, 0x0303, "x86_64-linux-gnu"},
-	"arm64":   {elf.EM_AARCH64, elf.ELFCLASS64, 0x0a03, "aarch64-linux-gnu"},
-	"armhf":   {elf.EM_ARM, elf.ELFCLASS32, 0x0903, "arm-linux-gnueabihf"},
-	"i386":    {elf.EM_386, elf.ELFCLASS32, 0x0003, "i386-linux-gnu"},
-	"ppc64el": {elf.EM_PPC64, elf.ELFCLASS64, 0x0503, "powerpc64le-linux-gnu"},
-	"riscv64": {elf.EM_RISCV, elf.ELFCLASS64, 0x1003, "riscv64-linux-gnu"},
-	"s390x":   {elf.EM_S390, elf.ELFCLASS64, 0x0403, "s390x-linux-gnu"},
-}
-
-// library is an entry of the cache.
-type library struct{ name, path string }
 
 // libraryDirs are the folders of ld.so.conf, then those that are built in.
 // Without ld.so.conf, which libc-bin has, all of ld.so.conf.d counts.
-func (r *root) libraryDirs(a abi) ([]string, error) {
+func (r *root) libraryDirs(a ldso.ABI) ([]string, error) {
 	dirs, err := r.loaderConfig("/etc/ld.so.conf", 0)
 	if err == nil && !r.has("/etc/ld.so.conf") {
 		dirs, err = r.loaderInclude("/etc/ld.so.conf.d/*.conf", 0)
 	}
-	return append(dirs, "/lib/"+a.triplet, "/usr/lib/"+a.triplet, "/lib", "/usr/lib"), err
+	return append(dirs, "/lib/"+a.Triplet, "/usr/lib/"+a.Triplet, "/lib", "/usr/lib"), err
 }
 
 func (r *root) loaderConfig(p string, depth int) ([]string, error) {
@@ -129,10 +108,10 @@ func (r *root) loaderInclude(pattern string, depth int) ([]string, error) {
 
 // librariesIn are the entries of one folder, by the name that a library says
 // it has; a link of that name is made where there is none.
-func (r *root) librariesIn(dir string, n *node, a abi) ([]library, error) {
-	var out []library
+func (r *root) librariesIn(dir string, n *node, a ldso.ABI) ([]ldso.Library, error) {
+	var out []ldso.Library
 	for _, name := range n.names() {
-		if !libraryName(name) {
+		if !ldso.LibraryName(name) {
 			continue
 		}
 		target, _, err := r.find(path.Join(dir, name), true)
@@ -140,22 +119,22 @@ func (r *root) librariesIn(dir string, n *node, a abi) ([]library, error) {
 			continue
 		}
 		p, err := r.lookInto(target)
-		if err != nil || !p.dynamic || p.machine != a.machine || p.class != a.class {
-			if err != nil && !errors.Is(err, errNoProgram) {
+		if err != nil || !p.Dynamic || p.Machine != a.Machine || p.Class != a.Class {
+			if err != nil && !errors.Is(err, ldso.ErrNoProgram) {
 				return nil, err
 			}
 			continue
 		}
 		entry := name
-		if p.soname != "" && !strings.Contains(p.soname, "/") && !forLinker(n.kids[name], name, p.soname) {
-			entry = p.soname
+		if p.Soname != "" && !strings.Contains(p.Soname, "/") && !forLinker(n.kids[name], name, p.Soname) {
+			entry = p.Soname
 			if n.kids[entry] == nil {
 				if err := r.put(path.Join(dir, entry), &node{kind: link, text: name}); err != nil {
 					return nil, err
 				}
 			}
 		}
-		l := library{entry, path.Join(dir, entry)}
+		l := ldso.Library{Name: entry, Path: path.Join(dir, entry)}
 		if !slices.Contains(out, l) {
 			out = append(out, l)
 		}
@@ -169,29 +148,22 @@ func forLinker(n *node, name, soname string) bool {
 	return n.kind == link && strings.HasSuffix(name, ".so") && strings.HasPrefix(soname, name)
 }
 
-func libraryName(name string) bool {
-	if !strings.HasPrefix(name, "lib") && !strings.HasPrefix(name, "ld-") && !strings.HasPrefix(name, "ld.so.") && !strings.HasPrefix(name, "ld64.so.") {
-		return false
-	}
-	return strings.Contains(name, ".so") && !strings.HasSuffix(name, ".py")
-}
-
 // lookInto looks into a file of the tree once.
-func (r *root) lookInto(n *node) (*program, error) {
+func (r *root) lookInto(n *node) (*ldso.Program, error) {
 	if p, ok := r.programs[n]; ok {
 		if p == nil {
-			return nil, errNoProgram
+			return nil, ldso.ErrNoProgram
 		}
 		return p, nil
 	}
-	var p *program
+	var p *ldso.Program
 	var err error
 	if n.disk == "" {
-		p, err = parseProgram(strings.NewReader(n.text))
+		p, err = ldso.ParseProgram(strings.NewReader(n.text))
 	} else {
-		p, err = readProgram(n.disk)
+		p, err = ldso.ReadProgram(n.disk)
 	}
-	if err == nil || errors.Is(err, errNoProgram) {
+	if err == nil || errors.Is(err, ldso.ErrNoProgram) {
 		r.programs[n] = p
 	}
 	return p, err

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/tools/txtar"
+
+	"osbuild/builder/debian/ldso/ldsotest"
 )
 
 // TestLibraries makes the cache of a few libraries: the order of ld.so.conf,
@@ -37,15 +39,15 @@ INPUT(libx.so.1)
 -> libnone.so.1.0
 `))
 	add := func(name, data string) { ar.Files = append(ar.Files, txtar.File{Name: name, Data: []byte(data)}) }
-	add("libx/root/usr/lib/x86_64-linux-gnu/libx.so.1.2", makeELF("", "libx.so.1", "libc.so.6"))
-	add("libx/root/usr/lib/x86_64-linux-gnu/libplain.so", makeELF("", ""))
-	add("libx/root/usr/lib/x86_64-linux-gnu/plugin.so", makeELF("", "plugin.so"))
-	add("libx/root/usr/lib/x86_64-linux-gnu/libx.so.1-gdb.py", makeELF("", ""))
-	add("libx/root/usr/lib/special/libc.so.6", makeELF("", "libc.so.6"))
-	add("libx/root/usr/lib/libc.so.6", makeELF("", "libc.so.6"))
-	add("libx/root/opt/own/lib/libown.so.3", makeELF("", "libown.so.3"))
-	add("libx/root/usr/lib/off/liboff.so.3", makeELF("", "liboff.so.3"))
-	add("libx/root/usr/lib/libarm.so.1", strings.Replace(makeELF("", "libarm.so.1"), "\x3e\x00", "\xb7\x00", 1))
+	add("libx/root/usr/lib/x86_64-linux-gnu/libx.so.1.2", ldsotest.ELF("", "libx.so.1", "libc.so.6"))
+	add("libx/root/usr/lib/x86_64-linux-gnu/libplain.so", ldsotest.ELF("", ""))
+	add("libx/root/usr/lib/x86_64-linux-gnu/plugin.so", ldsotest.ELF("", "plugin.so"))
+	add("libx/root/usr/lib/x86_64-linux-gnu/libx.so.1-gdb.py", ldsotest.ELF("", ""))
+	add("libx/root/usr/lib/special/libc.so.6", ldsotest.ELF("", "libc.so.6"))
+	add("libx/root/usr/lib/libc.so.6", ldsotest.ELF("", "libc.so.6"))
+	add("libx/root/opt/own/lib/libown.so.3", ldsotest.ELF("", "libown.so.3"))
+	add("libx/root/usr/lib/off/liboff.so.3", ldsotest.ELF("", "liboff.so.3"))
+	add("libx/root/usr/lib/libarm.so.1", strings.Replace(ldsotest.ELF("", "libarm.so.1"), "\x3e\x00", "\xb7\x00", 1))
 	got, err := build(t, plant(t, ar))
 	if err != nil {
 		t.Fatal(err)
@@ -76,11 +78,11 @@ INPUT(libx.so.1)
 func TestNeeds(t *testing.T) {
 	ar := &txtar.Archive{}
 	add := func(name, data string) { ar.Files = append(ar.Files, txtar.File{Name: name, Data: []byte(data)}) }
-	add("tool/root/usr/bin/tool", makeELF("/lib64/ld-linux-x86-64.so.2", "", "libc.so.6", "libown.so", "liblost.so.3"))
-	add("tool/root/usr/bin/other", makeELF("/lib64/ld-linux-x86-64.so.2", "", "liblost.so.3"))
-	add("tool/root/usr/lib/tool/libown.so", makeELF("", ""))
-	add("tool/root/usr/lib/x86_64-linux-gnu/libc.so.6", makeELF("", "libc.so.6", "libdeep.so.1"))
-	add("tool/root/usr/lib/tool/arm", strings.Replace(makeELF("", "", "libarm.so"), "\x3e\x00", "\xb7\x00", 1))
+	add("tool/root/usr/bin/tool", ldsotest.ELF("/lib64/ld-linux-x86-64.so.2", "", "libc.so.6", "libown.so", "liblost.so.3"))
+	add("tool/root/usr/bin/other", ldsotest.ELF("/lib64/ld-linux-x86-64.so.2", "", "liblost.so.3"))
+	add("tool/root/usr/lib/tool/libown.so", ldsotest.ELF("", ""))
+	add("tool/root/usr/lib/x86_64-linux-gnu/libc.so.6", ldsotest.ELF("", "libc.so.6", "libdeep.so.1"))
+	add("tool/root/usr/lib/tool/arm", strings.Replace(ldsotest.ELF("", "", "libarm.so"), "\x3e\x00", "\xb7\x00", 1))
 	r, err := compose(t.Context(), plant(t, ar))
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"osbuild/builder/debian/ldso"
 )
 
 // providers are the packages of programs that scripts are written for, and
@@ -66,7 +68,7 @@ func (r *root) checkNeeds(ctx context.Context) error {
 		}
 		missing[key].users = append(missing[key].users, user)
 	}
-	native := abis[r.arch()]
+	native, _ := ldso.ABIOf(r.arch())
 	visit := func(p string, n *node) error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -75,7 +77,7 @@ func (r *root) checkNeeds(ctx context.Context) error {
 			return nil
 		}
 		prog, err := r.lookInto(n)
-		if errors.Is(err, errNoProgram) {
+		if errors.Is(err, ldso.ErrNoProgram) {
 			return nil
 		}
 		if err != nil {
@@ -83,15 +85,15 @@ func (r *root) checkNeeds(ctx context.Context) error {
 		}
 		// No package may have anything in /usr/local: such a line is of the
 		// upstream, for whoever installs by hand.
-		if in := prog.interpreter; in != "" && n.executable() && !strings.HasPrefix(in, "/usr/local/") && !r.interprets(in) {
+		if in := prog.Interpreter; in != "" && n.executable() && !strings.HasPrefix(in, "/usr/local/") && !r.interprets(in) {
 			kind := loaderNeed
-			if prog.script {
+			if prog.Script {
 				kind = scriptNeed
 			}
 			lack(in, kind, p, n)
 		}
-		for _, lib := range prog.needed {
-			if prog.machine != native.machine {
+		for _, lib := range prog.Needed {
+			if prog.Machine != native.Machine {
 				break // for a machine that runs beside the processor
 			}
 			if !files[base(lib)] {

@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"osbuild/builder/debian/ldso"
 )
 
 // questions are commands that only ask, or only speak to the user. They
@@ -159,8 +161,9 @@ func uname(c *call) status {
 	case "", "-s":
 		c.print("Linux\n")
 	case "-m":
-		machine, _, _ := strings.Cut(abis[c.r.arch()].triplet, "-")
-		if machine == "" {
+		abi, ok := ldso.ABIOf(c.r.arch())
+		machine, _, _ := strings.Cut(abi.Triplet, "-")
+		if !ok {
 			return unsure
 		}
 		c.print(machine + "\n")

@@ -15,6 +15,7 @@ import (
 
 	"osbuild/builder/debian/control"
 	"osbuild/builder/debian/deb"
+	"osbuild/builder/debian/ldso"
 	"osbuild/runner/spec"
 )
 
@@ -64,14 +65,14 @@ type root struct {
 	warnings     []string
 	temporary    int
 	// programs are the files that were looked into.
-	programs map[*node]*program
+	programs map[*node]*ldso.Program
 }
 
 // open reads the packages of a set, sorted by name, into one tree.
 func open(ctx context.Context, pkgs []*pkg) (*root, error) {
 	r := &root{
 		pkgs: pkgs, byName: map[string]*pkg{}, top: newFolder(),
-		diversions: map[string]diversion{}, overrides: map[string]bool{}, capabilities: map[string][]string{}, programs: map[*node]*program{},
+		diversions: map[string]diversion{}, overrides: map[string]bool{}, capabilities: map[string][]string{}, programs: map[*node]*ldso.Program{},
 	}
 	r.give()
 	for _, p := range pkgs {

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The osbuild authors
 // SPDX-License-Identifier: Apache-2.0
 
-package handlers
+package ldso
 
 import (
 	"bytes"
@@ -13,35 +13,36 @@ import (
 	"strings"
 )
 
-// program is what the first bytes of an executable say of what it needs.
-type program struct {
-	// interpreter is that of a script or of a dynamic program, "" for none.
-	interpreter string
-	script      bool
+// Program is what the first bytes of an executable say of what it needs.
+type Program struct {
+	// Interpreter is that of a script or of a dynamic program, "" for none.
+	Interpreter string
+	Script      bool
 	// The rest is for ELF files, see elf(5).
-	machine elf.Machine
-	class   elf.Class
-	dynamic bool
-	soname  string
-	needed  []string
+	Machine elf.Machine
+	Class   elf.Class
+	Dynamic bool
+	Soname  string
+	Needed  []string
 }
 
-// errNoProgram is for a file that is neither a script nor an ELF file.
-var errNoProgram = errors.New("it is no program")
+// ErrNoProgram is for a file that is neither a script nor an ELF file.
+var ErrNoProgram = errors.New("it is no program")
 
-// readProgram looks into an executable or a library. Only headers and the
+// ReadProgram looks into an executable or a library. Only headers and the
 // dynamic section are read, by the program headers, since section headers may
 // be stripped.
-func readProgram(disk string) (*program, error) {
+func ReadProgram(disk string) (*Program, error) {
 	f, err := os.Open(disk)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return parseProgram(f)
+	return ParseProgram(f)
 }
 
-func parseProgram(f io.ReaderAt) (*program, error) {
+// ParseProgram is ReadProgram for bytes that are no file.
+func ParseProgram(f io.ReaderAt) (*Program, error) {
 	head := make([]byte, 1024)
 	n, err := f.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -52,13 +53,13 @@ func parseProgram(f io.ReaderAt) (*program, error) {
 		line, _, _ = bytes.Cut(line, []byte("\n"))
 		words := strings.Fields(string(line))
 		if len(words) == 0 {
-			return nil, errNoProgram
+			return nil, ErrNoProgram
 		}
-		p := &program{interpreter: words[0], script: true}
-		if base(words[0]) == "env" {
+		p := &Program{Interpreter: words[0], Script: true}
+		if strings.HasSuffix("/"+words[0], "/env") {
 			for _, w := range words[1:] {
 				if !strings.HasPrefix(w, "-") && !strings.Contains(w, "=") {
-					p.interpreter = w
+					p.Interpreter = w
 					break
 				}
 			}
@@ -66,7 +67,7 @@ func parseProgram(f io.ReaderAt) (*program, error) {
 		return p, nil
 	}
 	if len(head) < 64 || !bytes.HasPrefix(head, []byte(elf.ELFMAG)) {
-		return nil, errNoProgram
+		return nil, ErrNoProgram
 	}
 	return parseELF(f, head)
 }
@@ -80,25 +81,25 @@ type segment struct {
 // maxPart bounds the parts of an ELF file that are read.
 const maxPart = 1 << 20
 
-func parseELF(f io.ReaderAt, head []byte) (*program, error) {
+func parseELF(f io.ReaderAt, head []byte) (*Program, error) {
 	var order binary.ByteOrder = binary.LittleEndian
 	if elf.Data(head[elf.EI_DATA]) == elf.ELFDATA2MSB {
 		order = binary.BigEndian
 	}
-	p := &program{class: elf.Class(head[elf.EI_CLASS]), machine: elf.Machine(order.Uint16(head[18:]))}
+	p := &Program{Class: elf.Class(head[elf.EI_CLASS]), Machine: elf.Machine(order.Uint16(head[18:]))}
 	var at uint64
 	var size, count int
-	wide := p.class == elf.ELFCLASS64
-	switch p.class {
+	wide := p.Class == elf.ELFCLASS64
+	switch p.Class {
 	case elf.ELFCLASS64:
 		at, size, count = order.Uint64(head[32:]), int(order.Uint16(head[54:])), int(order.Uint16(head[56:]))
 	case elf.ELFCLASS32:
 		at, size, count = uint64(order.Uint32(head[28:])), int(order.Uint16(head[42:])), int(order.Uint16(head[44:]))
 	default:
-		return nil, errNoProgram
+		return nil, ErrNoProgram
 	}
 	if least := map[bool]int{true: 56, false: 32}[wide]; size < least || count > 256 {
-		return nil, errNoProgram
+		return nil, ErrNoProgram
 	}
 	table, err := part(f, at, uint64(size*count))
 	if err != nil {
@@ -122,9 +123,9 @@ func parseELF(f io.ReaderAt, head []byte) (*program, error) {
 			if err != nil {
 				return nil, err
 			}
-			p.interpreter = string(bytes.TrimRight(text, "\x00"))
+			p.Interpreter = string(bytes.TrimRight(text, "\x00"))
 		case elf.PT_DYNAMIC:
-			p.dynamic = true
+			p.Dynamic = true
 			if err := p.readDynamic(f, s, segments, order, wide); err != nil {
 				return nil, err
 			}
@@ -134,7 +135,7 @@ func parseELF(f io.ReaderAt, head []byte) (*program, error) {
 }
 
 // readDynamic reads the names in the dynamic section.
-func (p *program) readDynamic(f io.ReaderAt, s segment, segments []segment, order binary.ByteOrder, wide bool) error {
+func (p *Program) readDynamic(f io.ReaderAt, s segment, segments []segment, order binary.ByteOrder, wide bool) error {
 	text, err := part(f, s.offset, s.len)
 	if err != nil {
 		return err
@@ -173,11 +174,11 @@ func (p *program) readDynamic(f io.ReaderAt, s segment, segments []segment, orde
 		at := l.offset + (table - l.addr)
 		for _, n := range needed {
 			if s := word(f, at, n, size); s != "" {
-				p.needed = append(p.needed, s)
+				p.Needed = append(p.Needed, s)
 			}
 		}
 		if named {
-			p.soname = word(f, at, soname, size)
+			p.Soname = word(f, at, soname, size)
 		}
 		return nil
 	}
@@ -203,12 +204,12 @@ func word(f io.ReaderAt, table, at, size uint64) string {
 
 func part(f io.ReaderAt, at, size uint64) ([]byte, error) {
 	if size > maxPart || at > 1<<40 {
-		return nil, errNoProgram
+		return nil, ErrNoProgram
 	}
 	b := make([]byte, size)
 	if n, err := f.ReadAt(b, int64(at)); n < len(b) {
 		if errors.Is(err, io.EOF) {
-			return nil, errNoProgram
+			return nil, ErrNoProgram
 		}
 		return nil, err
 	}

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The osbuild authors
 // SPDX-License-Identifier: Apache-2.0
 
-package handlers
+package ldso
 
 import (
 	"bytes"
@@ -19,13 +19,16 @@ const (
 	bigEndian    = 3
 )
 
-// encodeCache gives the bytes of ld.so.cache: a header of 48 bytes, entries of
+// Library is an entry of the cache.
+type Library struct{ Name, Path string }
+
+// EncodeCache gives the bytes of ld.so.cache: a header of 48 bytes, entries of
 // 24, then the strings, to which entries point from the start of the file.
 // The loader searches by halves, so names stand in falling order; of equal
 // ones the first counts.
-func encodeCache(list []library, a abi) []byte {
+func EncodeCache(list []Library, a ABI) []byte {
 	list = slices.Clone(list)
-	slices.SortStableFunc(list, func(x, y library) int { return compareLibraries(y.name, x.name) })
+	slices.SortStableFunc(list, func(x, y Library) int { return compareLibraries(y.Name, x.Name) })
 	var order binary.AppendByteOrder = binary.LittleEndian
 	endian := byte(littleEndian)
 	if a.flags == abis["s390x"].flags {
@@ -45,8 +48,8 @@ func encodeCache(list []library, a abi) []byte {
 	var entries []byte
 	for _, l := range list {
 		entries = order.AppendUint32(entries, a.flags)
-		entries = order.AppendUint32(entries, text(l.name))
-		entries = order.AppendUint32(entries, text(l.path))
+		entries = order.AppendUint32(entries, text(l.Name))
+		entries = order.AppendUint32(entries, text(l.Path))
 		entries = order.AppendUint32(entries, 0) // was the kernel's version
 		entries = order.AppendUint64(entries, 0) // no special processor
 	}

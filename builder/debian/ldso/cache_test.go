@@ -1,10 +1,9 @@
 // SPDX-FileCopyrightText: The osbuild authors
 // SPDX-License-Identifier: Apache-2.0
 
-package handlers
+package ldso
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,29 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-)
 
-// describeCache reads a cache as the loader would, and says what is in it.
-func describeCache(data []byte) string {
-	order := binary.ByteOrder(binary.LittleEndian)
-	if data[28] == bigEndian {
-		order = binary.BigEndian
-	}
-	n := int(order.Uint32(data[20:]))
-	text := func(at uint32) string {
-		s, _, _ := strings.Cut(string(data[at:]), "\x00")
-		return s
-	}
-	var b strings.Builder
-	for i := range n {
-		e := data[48+24*i:]
-		fmt.Fprintf(&b, "%#x %s => %s\n", order.Uint32(e), text(order.Uint32(e[4:])), text(order.Uint32(e[8:])))
-	}
-	if want := 48 + 24*n + int(order.Uint32(data[24:])); want != len(data) {
-		fmt.Fprintf(&b, "it has %d bytes, and says %d\n", len(data), want)
-	}
-	return b.String()
-}
+	"osbuild/builder/debian/ldso/ldsotest"
+)
 
 func TestCompareLibraries(t *testing.T) {
 	for _, test := range []struct {
@@ -58,14 +37,18 @@ func TestCompareLibraries(t *testing.T) {
 
 // TestCacheSearch finds each library by halves, as the loader does.
 func TestCacheSearch(t *testing.T) {
-	var list []library
+	var list []Library
 	for i := range 200 {
 		name := fmt.Sprintf("lib%c%d.so.%d", 'a'+i%7, i%13, i)
-		list = append(list, library{name, "/lib/" + name})
+		list = append(list, Library{name, "/lib/" + name})
 	}
-	list = append(list, library{"liba0.so.0", "/usr/lib/liba0.so.0"})
+	list = append(list, Library{"liba0.so.0", "/usr/lib/liba0.so.0"})
 	for _, arch := range []string{"amd64", "s390x"} {
-		entries := lines(describeCache(encodeCache(list, abis[arch])))
+		text, ok := ldsotest.Describe(EncodeCache(list, abis[arch]))
+		if !ok {
+			t.Fatalf("%s: it is no cache", arch)
+		}
+		entries := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 		if !slices.Contains(entries, fmt.Sprintf("%#x liba0.so.0 => /lib/liba0.so.0", abis[arch].flags)) {
 			t.Errorf("%s: an entry is missing in %q", arch, entries)
 		}
@@ -75,7 +58,7 @@ func TestCacheSearch(t *testing.T) {
 			for low <= high && !found {
 				middle := (low + high) / 2
 				name := strings.Fields(entries[middle])[1]
-				switch c := compareLibraries(l.name, name); {
+				switch c := compareLibraries(l.Name, name); {
 				case c == 0:
 					found = true
 				case c < 0:
@@ -85,7 +68,7 @@ func TestCacheSearch(t *testing.T) {
 				}
 			}
 			if !found {
-				t.Errorf("%s: %s is not found", arch, l.name)
+				t.Errorf("%s: %s is not found", arch, l.Name)
 			}
 		}
 	}
@@ -101,8 +84,8 @@ func TestCacheByLdconfig(t *testing.T) {
 		}
 	}
 	file := filepath.Join(t.TempDir(), "cache")
-	list := []library{{"libz.so.1", "/lib/x86_64-linux-gnu/libz.so.1"}, {"libc.so.6", "/lib/x86_64-linux-gnu/libc.so.6"}, {"libx.so.10", "/usr/lib/libx.so.10"}, {"libx.so.9", "/usr/lib/libx.so.9"}}
-	if err := os.WriteFile(file, encodeCache(list, abis["amd64"]), 0o644); err != nil {
+	list := []Library{{"libz.so.1", "/lib/x86_64-linux-gnu/libz.so.1"}, {"libc.so.6", "/lib/x86_64-linux-gnu/libc.so.6"}, {"libx.so.10", "/usr/lib/libx.so.10"}, {"libx.so.9", "/usr/lib/libx.so.9"}}
+	if err := os.WriteFile(file, EncodeCache(list, abis["amd64"]), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	out, err := exec.Command(ldconfig, "-p", "-C", file).CombinedOutput()
@@ -116,7 +99,7 @@ func TestCacheByLdconfig(t *testing.T) {
 		"libc.so.6 (libc6,x86-64) => /lib/x86_64-linux-gnu/libc.so.6",
 	}
 	var got []string
-	for _, line := range lines(string(out))[1:] {
+	for _, line := range strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")[1:] {
 		got = append(got, strings.TrimSpace(line))
 	}
 	if !slices.Equal(got, want) {
