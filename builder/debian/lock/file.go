@@ -7,10 +7,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Read reads a lock file. A file that is not there is an error that
@@ -55,13 +58,27 @@ func (l *Lock) Write(file string) error {
 	}
 	temp := filepath.Join(filepath.Dir(file), fmt.Sprintf(".%s.%d-%d", filepath.Base(file), os.Getpid(), time.Now().UnixNano()))
 	if err := writeSynced(temp, data); err != nil {
-		return fmt.Errorf("cannot write the lock: %w", err)
+		return cannotWrite(file, err)
 	}
 	if err := os.Rename(temp, file); err != nil {
 		os.Remove(temp)
-		return fmt.Errorf("cannot write the lock: %w", err)
+		return cannotWrite(file, err)
 	}
 	return nil
+}
+
+// cannotWrite names the lock file rather than the one that would have become
+// it.
+func cannotWrite(file string, err error) error {
+	hint := ""
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
+		hint = "; a lock lies beside its declaration: copy the declaration to a folder of yours, or have its owner run `osbuild lock`"
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	return fmt.Errorf("cannot write the lock %s: %w%s", file, err, hint)
 }
 
 // writeSynced makes a new file with the mode that the umask gives.
