@@ -170,7 +170,8 @@ func TestFile(t *testing.T) {
 	if err := l.Write(file); err == nil || !strings.HasPrefix(err.Error(), "cannot write a lock: ") {
 		t.Errorf("a bad lock: %v", err)
 	}
-	if err := example().Write(filepath.Join(dir, "none", "x")); err == nil || !strings.HasPrefix(err.Error(), "cannot write the lock: ") {
+	lost := filepath.Join(dir, "none", "x")
+	if err := example().Write(lost); err == nil || err.Error() != "cannot write the lock "+lost+": no such file or directory" {
 		t.Errorf("no folder: %v", err)
 	}
 }
