@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 func TestEncode(t *testing.T) {
@@ -169,6 +170,13 @@ func TestFile(t *testing.T) {
 	l.Packages[0].Version = ""
 	if err := l.Write(file); err == nil || !strings.HasPrefix(err.Error(), "cannot write a lock: ") {
 		t.Errorf("a bad lock: %v", err)
+	}
+	pipe := filepath.Join(dir, "pipe.lock.json")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(pipe); err == nil || err.Error() != "cannot read the lock: "+pipe+" is not a file of at most 64 MiB" {
+		t.Errorf("a pipe: %v", err)
 	}
 	lost := filepath.Join(dir, "none", "x")
 	if err := example().Write(lost); err == nil || err.Error() != "cannot write the lock "+lost+": no such file or directory" {

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,7 +20,7 @@ import (
 // Read reads a lock file. A file that is not there is an error that
 // errors.Is fs.ErrNotExist.
 func Read(file string) (*Lock, error) {
-	data, err := os.ReadFile(file)
+	data, err := readRegular(file)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the lock: %w", err)
 	}
@@ -33,6 +34,26 @@ func Read(file string) (*Lock, error) {
 	}
 	return nil, fmt.Errorf("cannot read the lock %s: %w; restore the file, or delete it and run `osbuild lock %s`",
 		place, err, declaration(file))
+}
+
+// maxSize bounds a lock file: a lock of all packages that there are has less.
+const maxSize = 64 << 20
+
+// readRegular reads a file, and nothing that could keep its reader waiting.
+func readRegular(file string) ([]byte, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxSize {
+		return nil, fmt.Errorf("%s is not a file of at most %d MiB", file, maxSize>>20)
+	}
+	return io.ReadAll(io.LimitReader(f, maxSize))
 }
 
 // declaration is the file that a lock belongs to.
