@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"unicode/utf8"
 )
 
 // modeBits are all that an entry's mode may hold.
@@ -40,6 +41,8 @@ func (n *Entry) header() (*tar.Header, error) {
 
 func (n *Entry) check() error {
 	switch {
+	case !utf8.ValidString(n.Path + n.Target):
+		return errors.New("names in images are UTF-8, and this one is not")
 	case !fs.ValidPath(n.Path) || n.Path == ".":
 		return errors.New("the path is not relative and clean")
 	case strings.HasPrefix(path.Base(n.Path), ".wh."):

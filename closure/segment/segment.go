@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -159,16 +160,24 @@ func (e *Encoder) piece(plain, packed io.Writer, write func(w io.Writer) error) 
 	return nil
 }
 
+// shown is a path for a message; what could disturb a terminal is quoted.
+func shown(p string) string {
+	if q := strconv.Quote(p); len(q) != len(p)+2 {
+		return q
+	}
+	return p
+}
+
 func (e *Encoder) entry(ctx context.Context, t *tar.Writer, n *Entry) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	h, err := n.header()
 	if err != nil {
-		return fmt.Errorf("cannot put /%s into an image: %w", n.Path, err)
+		return fmt.Errorf("cannot put %s into an image: %w", shown("/"+n.Path), err)
 	}
 	if err := t.WriteHeader(h); err != nil {
-		return fmt.Errorf("cannot put /%s into an image: %w", n.Path, err)
+		return fmt.Errorf("cannot put %s into an image: %w", shown("/"+n.Path), err)
 	}
 	if n.Type != Regular {
 		return nil

@@ -209,6 +209,8 @@ func TestBadEntries(t *testing.T) {
 		{"absolute", segment.Entry{Path: "/a", Type: segment.Directory}, "not relative and clean"},
 		{"dot segments", segment.Entry{Path: "a/../b", Type: segment.Directory}, "not relative and clean"},
 		{"the root", segment.Entry{Path: ".", Type: segment.Directory}, "not relative and clean"},
+		{"not UTF-8", segment.Entry{Path: "a/\xc3(\x1b[31m", Type: segment.Directory}, `cannot put "/a/\xc3(\x1b[31m" into an image: names in images are UTF-8`},
+		{"a link that is not UTF-8", segment.Entry{Path: "a", Type: segment.Symlink, Target: "\xff"}, "UTF-8"},
 		{"a whiteout", segment.Entry{Path: "a/.wh.b", Type: segment.Directory}, "mean that a file is deleted"},
 		{"no kind", segment.Entry{Path: "a"}, "unknown kind"},
 		{"a device", segment.Entry{Path: "a", Type: '3'}, "unknown kind"},
