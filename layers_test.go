@@ -61,7 +61,8 @@ var layers = map[string][]string{
 	"builder/debian/deb":         {"builder/debian/control", "runner/spec"},
 	"builder/debian/items":       {"builder/debian/recipe", "builder/debian/deb", "builder/debian/apt", "builder/debian/control", "builder/realise", "builder/derivation", "runner/spec", "store"},
 	"builder/debian/ldso":        {},
-	"builder/debian/handlers":    {"builder/debian/items", "builder/debian/deb", "builder/debian/control", "builder/debian/ldso", "builder/debian/recipe", "builder/realise", "runner/spec", "store"},
+	"builder/debian/script":      {},
+	"builder/debian/handlers":    {"builder/debian/items", "builder/debian/deb", "builder/debian/control", "builder/debian/ldso", "builder/debian/script", "builder/debian/recipe", "builder/realise", "runner/spec", "store"},
 
 	"builder/debian/ldso/ldsotest": {},
 }

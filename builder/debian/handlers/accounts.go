@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"osbuild/builder/debian/script"
 	"osbuild/runner/spec"
 )
 
@@ -32,9 +33,9 @@ var users = class{
 	commands: map[string]command{
 		"adduser": adduser, "useradd": useradd, "addgroup": addgroup, "groupadd": groupadd,
 		"usermod": usermod, "gpasswd": gpasswd, "groupmod": groupmod, "systemd-sysusers": sysusers,
-		"chsh": func(*call) status { return success }, "chage": func(*call) status { return success },
+		"chsh": func(*call) script.Status { return script.Success }, "chage": func(*call) script.Status { return script.Success },
 		// These tidy up the files, which are made anew at activation.
-		"update-passwd": func(*call) status { return success }, "pwconv": func(*call) status { return success }, "grpconv": func(*call) status { return success },
+		"update-passwd": func(*call) script.Status { return script.Success }, "pwconv": func(*call) script.Status { return script.Success }, "grpconv": func(*call) script.Status { return script.Success },
 	},
 	finish: func(r *root) error {
 		r.dropBad()
@@ -103,16 +104,16 @@ func (a *accounts) addUser(u spec.User) {
 }
 
 // join makes a user a member of a group too.
-func (a *accounts) join(user, group string) status {
+func (a *accounts) join(user, group string) script.Status {
 	u := a.user(user)
 	if u == nil || a.group(group) == nil {
-		return failure
+		return script.Failure
 	}
 	if u.Group != group && !slices.Contains(u.SupplementaryGroups, group) {
 		u.SupplementaryGroups = append(u.SupplementaryGroups, group)
 		slices.Sort(u.SupplementaryGroups)
 	}
-	return success
+	return script.Success
 }
 
 // primaryGroup is the group of a user, by name.
@@ -125,33 +126,33 @@ func (a *accounts) primaryGroup(user string) string {
 }
 
 // getent tells of an account; only the fields that are known are known.
-func getent(c *call) status {
-	if len(c.args) < 2 || !known(c.args...) {
-		return unsure
+func getent(c *call) script.Status {
+	if len(c.Args) < 2 || !script.Known(c.Args...) {
+		return script.Unsure
 	}
-	found := success
-	for _, name := range c.args[1:] {
+	found := script.Success
+	for _, name := range c.Args[1:] {
 		line := ""
-		switch c.args[0] {
+		switch c.Args[0] {
 		case "passwd":
 			line = c.r.passwdLine(name)
 		case "group":
 			line = c.r.groupLine(name)
 		default:
-			return unsure
+			return script.Unsure
 		}
 		if line == "" {
-			found = failure
+			found = script.Failure
 			continue
 		}
-		c.print(line + "\n")
+		c.Print(line + "\n")
 	}
 	return found
 }
 
 func number(id *int) string {
 	if id == nil {
-		return unknown
+		return script.Unknown
 	}
 	return strconv.Itoa(*id)
 }
@@ -188,31 +189,31 @@ func (r *root) groupLine(name string) string {
 }
 
 // id tells of a user's ids.
-func id(c *call) status {
-	set, _, rest, ok := options(c.args, "ugnGr", "", map[string]string{"user": "u", "group": "g", "name": "n", "groups": "G"})
-	if !ok || !known(c.args...) {
-		return unsure
+func id(c *call) script.Status {
+	set, _, rest, ok := script.Options(c.Args, "ugnGr", "", map[string]string{"user": "u", "group": "g", "name": "n", "groups": "G"})
+	if !ok || !script.Known(c.Args...) {
+		return script.Unsure
 	}
 	if len(rest) == 0 {
 		rest = []string{"root"}
 	}
 	u := c.r.user(rest[0])
 	if u == nil {
-		return failure
+		return script.Failure
 	}
 	switch {
 	case set['u'] && set['n']:
-		c.print(u.Name + "\n")
+		c.Print(u.Name + "\n")
 	case set['u']:
-		c.print(number(u.UID) + "\n")
+		c.Print(number(u.UID) + "\n")
 	case set['g'] && set['n']:
-		c.print(u.Group + "\n")
+		c.Print(u.Group + "\n")
 	case set['g']:
-		c.print(number(c.r.gid(u.Group)) + "\n")
+		c.Print(number(c.r.gid(u.Group)) + "\n")
 	case set['G'] && set['n']:
-		c.print(strings.Join(append([]string{u.Group}, u.SupplementaryGroups...), " ") + "\n")
+		c.Print(strings.Join(append([]string{u.Group}, u.SupplementaryGroups...), " ") + "\n")
 	default:
-		c.print(unknown)
+		c.Print(script.Unknown)
 	}
-	return success
+	return script.Success
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"osbuild/builder/debian/script"
 	"osbuild/runner/spec"
 )
 
@@ -23,10 +24,10 @@ var accountOptions = map[string]string{
 	"add_extra_groups": "", "no-add-extra-groups": "",
 }
 
-func adduser(c *call) status {
-	set, values, rest, ok := options(c.args, "SGqd", "hscugix", accountOptions)
+func adduser(c *call) script.Status {
+	set, values, rest, ok := script.Options(c.Args, "SGqd", "hscugix", accountOptions)
 	if !ok || len(rest) == 0 || len(rest) > 2 {
-		return unsure
+		return script.Unsure
 	}
 	if len(rest) == 2 {
 		return c.r.join(rest[0], rest[1])
@@ -35,12 +36,12 @@ func adduser(c *call) status {
 		return addgroup(c)
 	}
 	if !set['S'] {
-		return unsure // a person's account is for the system's declaration
+		return script.Unsure // a person's account is for the system's declaration
 	}
 	u := spec.User{Name: rest[0], Group: "nogroup", Home: noHome, Shell: noLogin}
 	id, ok := lastID(values['u'])
 	if !ok {
-		return unsure
+		return script.Unsure
 	}
 	u.UID = id
 	switch {
@@ -58,13 +59,13 @@ func adduser(c *call) status {
 	u.Comment = strings.TrimRight(u.Comment, ",")
 	c.r.addUser(u)
 	c.makeHome(u)
-	return success
+	return script.Success
 }
 
 // makeHome makes the home of a system user below /var, unless the script says
 // not to.
 func (c *call) makeHome(u spec.User) {
-	for _, a := range c.args {
+	for _, a := range c.Args {
 		if a == "--no-create-home" || a == "-M" {
 			return
 		}
@@ -95,47 +96,47 @@ func lastID(values []string) (*int, bool) {
 	return &n, true
 }
 
-func addgroup(c *call) status {
-	_, values, rest, ok := options(c.args, "SGqd", "hscugix", accountOptions)
+func addgroup(c *call) script.Status {
+	_, values, rest, ok := script.Options(c.Args, "SGqd", "hscugix", accountOptions)
 	if !ok || len(rest) == 0 || len(rest) > 2 {
-		return unsure
+		return script.Unsure
 	}
 	if len(rest) == 2 {
 		return c.r.join(rest[0], rest[1])
 	}
 	id, ok := lastID(values['g'])
 	if !ok {
-		return unsure
+		return script.Unsure
 	}
 	c.r.addGroup(rest[0], id)
-	return success
+	return script.Success
 }
 
-func groupadd(c *call) status {
-	_, values, rest, ok := options(c.args, "rfo", "gKpPU", map[string]string{"system": "r", "force": "f", "gid": "g", "non-unique": "o"})
+func groupadd(c *call) script.Status {
+	_, values, rest, ok := script.Options(c.Args, "rfo", "gKpPU", map[string]string{"system": "r", "force": "f", "gid": "g", "non-unique": "o"})
 	if !ok || len(rest) != 1 {
-		return unsure
+		return script.Unsure
 	}
 	id, ok := lastID(values['g'])
 	if !ok {
-		return unsure
+		return script.Unsure
 	}
 	c.r.addGroup(rest[0], id)
-	return success
+	return script.Success
 }
 
-func useradd(c *call) status {
-	set, values, rest, ok := options(c.args, "rmMNUol", "ugGdscKbepk", map[string]string{
+func useradd(c *call) script.Status {
+	set, values, rest, ok := script.Options(c.Args, "rmMNUol", "ugGdscKbepk", map[string]string{
 		"system": "r", "create-home": "m", "no-create-home": "M", "no-user-group": "N", "user-group": "U", "uid": "u", "gid": "g", "groups": "G",
 		"home-dir": "d", "home": "d", "shell": "s", "comment": "c", "no-log-init": "l", "password": "p", "base-dir": "b",
 	})
 	if !ok || len(rest) != 1 || !set['r'] {
-		return unsure
+		return script.Unsure
 	}
 	u := spec.User{Name: rest[0], Group: rest[0], Home: "/home/" + rest[0], Shell: noLogin}
 	id, ok := lastID(values['u'])
 	if !ok {
-		return unsure
+		return script.Unsure
 	}
 	u.UID = id
 	switch {
@@ -158,19 +159,19 @@ func useradd(c *call) status {
 			c.r.join(u.Name, g)
 		}
 	}
-	return success
+	return script.Success
 }
 
-func usermod(c *call) status {
-	set, values, rest, ok := options(c.args, "aLUm", "Ggdsc", map[string]string{
+func usermod(c *call) script.Status {
+	set, values, rest, ok := script.Options(c.Args, "aLUm", "Ggdsc", map[string]string{
 		"append": "a", "groups": "G", "gid": "g", "home": "d", "shell": "s", "comment": "c", "lock": "L", "move-home": "m",
 	})
 	if !ok || len(rest) != 1 || set['U'] || len(values['G']) > 0 && !set['a'] {
-		return unsure
+		return script.Unsure
 	}
 	u := c.r.user(rest[0])
 	if u == nil {
-		return unsure // it is one of the base, which the declaration may change
+		return script.Unsure // it is one of the base, which the declaration may change
 	}
 	last(&u.Group, values['g'])
 	last(&u.Home, values['d'])
@@ -178,31 +179,31 @@ func usermod(c *call) status {
 	last(&u.Comment, values['c'])
 	for _, list := range values['G'] {
 		for g := range strings.SplitSeq(list, ",") {
-			if c.r.join(u.Name, g) != success {
-				return failure
+			if c.r.join(u.Name, g) != script.Success {
+				return script.Failure
 			}
 		}
 	}
-	return success
+	return script.Success
 }
 
-func gpasswd(c *call) status {
-	_, values, rest, ok := options(c.args, "", "a", map[string]string{"add": "a"})
+func gpasswd(c *call) script.Status {
+	_, values, rest, ok := script.Options(c.Args, "", "a", map[string]string{"add": "a"})
 	if !ok || len(rest) != 1 || len(values['a']) != 1 {
-		return unsure
+		return script.Unsure
 	}
 	return c.r.join(values['a'][0], rest[0])
 }
 
-func groupmod(c *call) status {
-	_, values, rest, ok := options(c.args, "", "ng", nil)
+func groupmod(c *call) script.Status {
+	_, values, rest, ok := script.Options(c.Args, "", "ng", nil)
 	if !ok || len(rest) != 1 || len(values['n']) != 1 || len(values['g']) > 0 {
-		return unsure
+		return script.Unsure
 	}
 	g := c.r.group(rest[0])
 	if g == nil {
-		return failure
+		return script.Failure
 	}
 	g.Name = values['n'][0]
-	return success
+	return script.Success
 }

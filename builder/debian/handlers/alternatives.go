@@ -5,6 +5,8 @@ package handlers
 
 import (
 	"strconv"
+
+	"osbuild/builder/debian/script"
 )
 
 // alternative is one program of a group.
@@ -36,47 +38,47 @@ var alternativesClass = class{
 	finish:   finishAlternatives,
 }
 
-func updateAlternatives(c *call) status {
+func updateAlternatives(c *call) script.Status {
 	var at, group string
 	var alt alternative
-	for i := 0; i < len(c.args); i++ {
-		more := func(n int) bool { return i+n < len(c.args) }
-		switch c.args[i] {
+	for i := 0; i < len(c.Args); i++ {
+		more := func(n int) bool { return i+n < len(c.Args) }
+		switch c.Args[i] {
 		case "--quiet", "--verbose", "--force", "--skip-auto":
 		case "--altdir", "--admindir", "--log":
 			i++
 		case "--install":
 			if !more(4) {
-				return unsure
+				return script.Unsure
 			}
-			priority, err := strconv.Atoi(c.args[i+4])
+			priority, err := strconv.Atoi(c.Args[i+4])
 			if err != nil {
-				return unsure
+				return script.Unsure
 			}
-			at, group = c.args[i+1], c.args[i+2]
-			alt = alternative{path: c.args[i+3], priority: priority, slaves: map[string]follower{}}
+			at, group = c.Args[i+1], c.Args[i+2]
+			alt = alternative{path: c.Args[i+3], priority: priority, slaves: map[string]follower{}}
 			i += 4
 		case "--slave", "--follower":
 			if !more(3) {
-				return unsure
+				return script.Unsure
 			}
-			alt.slaves[c.args[i+2]] = follower{c.args[i+1], c.args[i+3]}
+			alt.slaves[c.Args[i+2]] = follower{c.Args[i+1], c.Args[i+3]}
 			i += 3
 		case "--remove", "--remove-all", "--auto", "--display", "--query", "--list", "--set":
 			// Of other versions, or for a person.
-			if c.args[i] == "--display" || c.args[i] == "--query" || c.args[i] == "--list" {
-				return failure
+			if c.Args[i] == "--display" || c.Args[i] == "--query" || c.Args[i] == "--list" {
+				return script.Failure
 			}
-			return when(c.args[i] != "--set")
+			return script.When(c.Args[i] != "--set")
 		default:
-			return unsure
+			return script.Unsure
 		}
 	}
 	if at == "" {
-		return unsure
+		return script.Unsure
 	}
 	if !c.r.has(alt.path) {
-		return failure // as update-alternatives does
+		return script.Failure // as update-alternatives does
 	}
 	g := c.r.alternatives[group]
 	if g == nil {
@@ -89,11 +91,11 @@ func updateAlternatives(c *call) status {
 	for i, have := range g.list {
 		if have.path == alt.path {
 			g.list[i] = alt
-			return success
+			return script.Success
 		}
 	}
 	g.list = append(g.list, alt)
-	return success
+	return script.Success
 }
 
 func finishAlternatives(r *root) error {

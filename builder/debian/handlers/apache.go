@@ -3,7 +3,11 @@
 
 package handlers
 
-import "strings"
+import (
+	"strings"
+
+	"osbuild/builder/debian/script"
+)
 
 const apacheDir = "/etc/apache2/"
 
@@ -13,19 +17,19 @@ var apache = class{name: "apache", commands: map[string]command{
 	"a2enmod":  a2en("mods", ".load"),
 	"a2ensite": a2en("sites", ".conf"),
 	"a2enconf": a2en("conf", ".conf"),
-	"a2dismod": func(*call) status { return success }, "a2dissite": func(*call) status { return success }, "a2disconf": func(*call) status { return success },
+	"a2dismod": func(*call) script.Status { return script.Success }, "a2dissite": func(*call) script.Status { return script.Success }, "a2disconf": func(*call) script.Status { return script.Success },
 }}
 
 func a2en(kind, ending string) command {
-	return func(c *call) status {
-		_, _, names, ok := options(c.args, "mqf", "p", map[string]string{"maintmode": "m", "quiet": "q", "force": "f", "purge": "p"})
+	return func(c *call) script.Status {
+		_, _, names, ok := script.Options(c.Args, "mqf", "p", map[string]string{"maintmode": "m", "quiet": "q", "force": "f", "purge": "p"})
 		if !ok {
-			return unsure
+			return script.Unsure
 		}
-		result := success
+		result := script.Success
 		for _, name := range names {
 			if !c.r.enableApache(kind, name, ending, 0) {
-				result = failure
+				result = script.Failure
 			}
 		}
 		return result

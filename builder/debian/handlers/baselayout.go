@@ -3,6 +3,8 @@
 
 package handlers
 
+import "osbuild/builder/debian/script"
+
 // aliases are the links of a merged system; a deb item has nothing there.
 var aliases = []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32"}
 
@@ -24,7 +26,7 @@ func (r *root) give() {
 		r.top.kids["var"].kids[name] = &node{kind: link, text: target, alias: true}
 	}
 	for _, name := range ownFiles {
-		r.top.kids["etc"].kids[name] = &node{kind: file, text: unknown, given: true}
+		r.top.kids["etc"].kids[name] = &node{kind: file, text: script.Unknown, given: true}
 	}
 }
 

@@ -3,34 +3,38 @@
 
 package handlers
 
-import "strings"
+import (
+	"strings"
+
+	"osbuild/builder/debian/script"
+)
 
 // capabilities claims setcap: an item cannot have what it gives, so the
 // program becomes a privileged one.
 var capabilities = class{name: "capabilities", commands: map[string]command{"setcap": setcap}}
 
-func setcap(c *call) status {
-	args := c.args
+func setcap(c *call) script.Status {
+	args := c.Args
 	for len(args) > 0 && (args[0] == "-q" || args[0] == "-v") {
 		args = args[1:]
 	}
 	if len(args) != 2 {
-		return unsure
+		return script.Unsure
 	}
 	if args[0] == "-r" {
-		return success
+		return script.Success
 	}
 	names, how, ok := strings.Cut(args[0], "=")
 	if !ok {
 		names, how, ok = strings.Cut(args[0], "+")
 	}
 	if !ok || how != "ep" && how != "eip" && how != "pe" {
-		return unsure
+		return script.Unsure
 	}
-	n, real, err := c.r.find(c.path(args[1]), true)
+	n, real, err := c.r.find(c.Path(args[1]), true)
 	if err != nil || n.kind != file {
-		return failure
+		return script.Failure
 	}
 	c.r.capabilities[real] = strings.Split(names, ",")
-	return success
+	return script.Success
 }

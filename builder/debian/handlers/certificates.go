@@ -14,6 +14,8 @@ import (
 	"path"
 	"strings"
 	"unicode/utf16"
+
+	"osbuild/builder/debian/script"
 )
 
 const (
@@ -29,7 +31,7 @@ const (
 var certificates = class{
 	name:     "certificates",
 	whole:    []string{certificatesPackage},
-	commands: map[string]command{"update-ca-certificates": func(*call) status { return success }, "c_rehash": func(*call) status { return success }},
+	commands: map[string]command{"update-ca-certificates": func(*call) script.Status { return script.Success }, "c_rehash": func(*call) script.Status { return script.Success }},
 	finish:   finishCertificates,
 }
 

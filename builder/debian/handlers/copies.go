@@ -7,31 +7,32 @@ import (
 	"path"
 	"strings"
 
+	"osbuild/builder/debian/script"
 	"osbuild/runner/spec"
 )
 
 // into gives the path of a copy or link called name at dst, which may be a
 // folder.
 func (c *call) into(dst, name string) string {
-	dst = c.path(dst)
+	dst = c.Path(dst)
 	if n, _, err := c.r.find(dst, true); err == nil && n.kind == folder {
 		return path.Join(dst, path.Base(name))
 	}
 	return dst
 }
 
-func ln(c *call) status {
-	set, _, rest, ok := options(c.args, "sfnvrT", "", map[string]string{"symbolic": "s", "force": "f", "no-dereference": "n", "relative": "r"})
+func ln(c *call) script.Status {
+	set, _, rest, ok := script.Options(c.Args, "sfnvrT", "", map[string]string{"symbolic": "s", "force": "f", "no-dereference": "n", "relative": "r"})
 	if !ok || len(rest) == 0 || set['r'] || !set['s'] {
-		return unsure
+		return script.Unsure
 	}
 	if len(rest) == 1 {
 		rest = append(rest, ".")
 	}
 	if len(rest) > 2 {
-		return unsure
+		return script.Unsure
 	}
-	at := c.path(rest[1])
+	at := c.Path(rest[1])
 	if !set['T'] {
 		n, _, err := c.r.find(at, !set['n'])
 		if err == nil && n.kind == folder {
@@ -39,9 +40,9 @@ func ln(c *call) status {
 		}
 	}
 	if n, _, err := c.r.find(at, false); err == nil && (!set['f'] || n.kind == folder) {
-		return failure
+		return script.Failure
 	}
-	return when(c.r.put(at, &node{kind: link, text: rest[0]}) == nil)
+	return script.When(c.r.put(at, &node{kind: link, text: rest[0]}) == nil)
 }
 
 // copyCost bounds how much scripts copy, as if each file had this many bytes.
@@ -50,8 +51,8 @@ const copyCost = 2 << 10
 // copied makes a copy of what stands at src, with its owner where keep says
 // so.
 func (c *call) copied(src, dst string, keep bool) bool {
-	n, real, err := c.r.find(c.path(src), true)
-	if err != nil || n.kind == folder && !keep || !c.spend(copyCost) {
+	n, real, err := c.r.find(c.Path(src), true)
+	if err != nil || n.kind == folder && !keep || !c.Spend(copyCost) {
 		return false
 	}
 	o := c.r.ownerOf(real, n)
@@ -84,56 +85,56 @@ func (c *call) copied(src, dst string, keep bool) bool {
 	return true
 }
 
-func cp(c *call) status {
-	set, _, rest, ok := options(c.args, "pafrRdnvLPZuT", "", map[string]string{"preserve": "p", "archive": "a", "no-clobber": "n", "force": "f", "recursive": "r"})
+func cp(c *call) script.Status {
+	set, _, rest, ok := script.Options(c.Args, "pafrRdnvLPZuT", "", map[string]string{"preserve": "p", "archive": "a", "no-clobber": "n", "force": "f", "recursive": "r"})
 	if !ok || len(rest) < 2 {
-		return unsure
+		return script.Unsure
 	}
-	result := success
+	result := script.Success
 	for _, src := range rest[:len(rest)-1] {
 		dst := c.into(rest[len(rest)-1], src)
 		if set['n'] && c.r.has(dst) {
 			continue
 		}
 		if !c.copied(src, dst, set['p'] || set['a'] || set['r'] || set['R']) {
-			result = failure
+			result = script.Failure
 		}
 	}
 	return result
 }
 
-func mv(c *call) status {
-	_, _, rest, ok := options(c.args, "fvnTZ", "", nil)
+func mv(c *call) script.Status {
+	_, _, rest, ok := script.Options(c.Args, "fvnTZ", "", nil)
 	if !ok || len(rest) != 2 {
-		return unsure
+		return script.Unsure
 	}
-	n, real, err := c.r.find(c.path(rest[0]), false)
+	n, real, err := c.r.find(c.Path(rest[0]), false)
 	if err != nil {
-		return failure
+		return script.Failure
 	}
 	if n.given || n == c.r.top || n.holdsKept() {
-		return unsure
+		return script.Unsure
 	}
 	dst := c.into(rest[1], rest[0])
 	// Nothing goes into itself, nor deeper than an item can be.
 	if _, at, _ := c.r.find(dst, false); strings.HasPrefix(at+"/", real+"/") || len(split(dst))+n.height() > maxFolder {
-		return failure
+		return script.Failure
 	}
 	if err := c.r.put(dst, n); err != nil {
-		return failure
+		return script.Failure
 	}
 	dir, _, err := c.r.find(path.Dir(real), true)
 	if err != nil {
-		return failure
+		return script.Failure
 	}
 	delete(dir.kids, path.Base(real))
-	return success
+	return script.Success
 }
 
-func install(c *call) status {
-	set, values, rest, ok := options(c.args, "dDpvcTZ", "mogt", map[string]string{"directory": "d", "mode": "m", "owner": "o", "group": "g"})
+func install(c *call) script.Status {
+	set, values, rest, ok := script.Options(c.Args, "dDpvcTZ", "mogt", map[string]string{"directory": "d", "mode": "m", "owner": "o", "group": "g"})
 	if !ok || len(rest) == 0 || len(values['t']) > 0 {
-		return unsure
+		return script.Unsure
 	}
 	text := "0755"
 	if len(values['m']) > 0 {
@@ -141,7 +142,7 @@ func install(c *call) status {
 	}
 	mode, ok := parseMode(text)
 	if !ok {
-		return unsure
+		return script.Unsure
 	}
 	one := func(letter byte) *string {
 		if v := values[letter]; len(v) > 0 {
@@ -149,41 +150,41 @@ func install(c *call) status {
 		}
 		return nil
 	}
-	give := func(p string) status { return c.own(p, one('o'), one('g'), mode) }
+	give := func(p string) script.Status { return c.own(p, one('o'), one('g'), mode) }
 	if set['d'] {
 		for _, p := range rest {
-			if _, err := c.r.mkdirAll(c.path(p)); err != nil {
-				return failure
+			if _, err := c.r.mkdirAll(c.Path(p)); err != nil {
+				return script.Failure
 			}
 			give(p)
 		}
-		return success
+		return script.Success
 	}
 	if len(rest) != 2 {
-		return unsure
+		return script.Unsure
 	}
 	dst := c.into(rest[1], rest[0])
 	if !c.copied(rest[0], dst, false) {
-		return failure
+		return script.Failure
 	}
 	return give(dst)
 }
 
 // ucf puts the default of a configuration file in its place, unless there is
 // one already.
-func ucf(c *call) status {
-	set, _, rest, ok := options(c.args, "p", "s", map[string]string{"three-way": "", "debconf-ok": "", "sum-file": "s", "src-dir": "s", "debug": "", "purge": "p"})
+func ucf(c *call) script.Status {
+	set, _, rest, ok := script.Options(c.Args, "p", "s", map[string]string{"three-way": "", "debconf-ok": "", "sum-file": "s", "src-dir": "s", "debug": "", "purge": "p"})
 	if ok && set['p'] {
-		return success // of an older version
+		return script.Success // of an older version
 	}
 	if !ok || len(rest) != 2 {
-		return unsure
+		return script.Unsure
 	}
-	if c.r.has(c.path(rest[1])) {
-		return success
+	if c.r.has(c.Path(rest[1])) {
+		return script.Success
 	}
-	if !known(c.contentOf(rest[0])) {
-		return unsure
+	if !script.Known(c.Content(rest[0])) {
+		return script.Unsure
 	}
-	return when(c.copied(rest[0], c.path(rest[1]), false))
+	return script.When(c.copied(rest[0], c.Path(rest[1]), false))
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"osbuild/builder/debian/control"
+	"osbuild/builder/debian/script"
 )
 
 // confmodule is what scripts read to ask questions. Nothing of it is needed:
@@ -22,45 +23,45 @@ var debconf = class{name: classDebconf, quiet: true, commands: map[string]comman
 	"db_info": dbNothing, "db_progress": dbNothing, "db_x_loadtemplatefile": dbNothing, "db_clear": dbNothing,
 }}
 
-func dbNothing(*call) status { return success }
+func dbNothing(*call) script.Status { return script.Success }
 
-func dbEmpty(c *call) status {
-	c.set("RET", "")
-	return success
+func dbEmpty(c *call) script.Status {
+	c.Set("RET", "")
+	return script.Success
 }
 
-func dbGet(c *call) status {
-	if len(c.args) == 0 {
-		return failure
+func dbGet(c *call) script.Status {
+	if len(c.Args) == 0 {
+		return script.Failure
 	}
-	answer, ok := c.r.answer(c.p, c.args[0], "")
-	c.set("RET", answer)
-	if c.maybe > 0 || !known(c.args...) {
-		return unsure
+	answer, ok := c.r.answer(c.p, c.Args[0], "")
+	c.Set("RET", answer)
+	if !c.Sure() || !script.Known(c.Args...) {
+		return script.Unsure
 	}
-	return when(ok)
+	return script.When(ok)
 }
 
 // dbMetaGet asks for a field of a question.
-func dbMetaGet(c *call) status {
-	if len(c.args) < 2 {
-		return failure
+func dbMetaGet(c *call) script.Status {
+	if len(c.Args) < 2 {
+		return script.Failure
 	}
-	answer, ok := c.r.answer(c.p, c.args[0], c.args[1])
-	c.set("RET", answer)
-	if c.maybe > 0 || !known(c.args...) {
-		return unsure
+	answer, ok := c.r.answer(c.p, c.Args[0], c.Args[1])
+	c.Set("RET", answer)
+	if !c.Sure() || !script.Known(c.Args...) {
+		return script.Unsure
 	}
-	return when(ok)
+	return script.When(ok)
 }
 
-func dbSet(c *call) status {
-	if len(c.args) == 0 || c.maybe > 0 || !known(c.args...) {
-		return success // the default stays
+func dbSet(c *call) script.Status {
+	if len(c.Args) == 0 || !c.Sure() || !script.Known(c.Args...) {
+		return script.Success // the default stays
 	}
 	c.p.questions()
-	c.p.answers[c.args[0]+"\x00"] = strings.Join(c.args[1:], " ")
-	return success
+	c.p.answers[c.Args[0]+"\x00"] = strings.Join(c.Args[1:], " ")
+	return script.Success
 }
 
 // answer is that to a question of this package, or of another one, as for

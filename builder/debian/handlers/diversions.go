@@ -3,24 +3,28 @@
 
 package handlers
 
-import "strings"
+import (
+	"strings"
+
+	"osbuild/builder/debian/script"
+)
 
 // diverts claims dpkg-divert: a package may say that other packages' files of
 // a path go to another path.
 var diverts = class{name: "diversions", commands: map[string]command{"dpkg-divert": divert}}
 
-func divert(c *call) status {
+func divert(c *call) script.Status {
 	var to, path, by string
 	action := "--add"
 	by = c.p.name
-	for i := 0; i < len(c.args); i++ {
+	for i := 0; i < len(c.Args); i++ {
 		value := func() string {
-			if i++; i < len(c.args) {
-				return c.args[i]
+			if i++; i < len(c.Args) {
+				return c.Args[i]
 			}
 			return ""
 		}
-		switch a := c.args[i]; a {
+		switch a := c.Args[i]; a {
 		case "--rename", "--no-rename", "--quiet":
 		case "--add", "--remove", "--listpackage", "--truename", "--list":
 			action = a
@@ -32,7 +36,7 @@ func divert(c *call) status {
 			to = value()
 		default:
 			if strings.HasPrefix(a, "-") {
-				return unsure
+				return script.Unsure
 			}
 			path = a
 		}
@@ -42,26 +46,26 @@ func divert(c *call) status {
 	switch action {
 	case "--listpackage":
 		if there {
-			c.print(d.by + "\n")
+			c.Print(d.by + "\n")
 		}
-		return success
+		return script.Success
 	case "--truename":
 		if there {
 			path = d.to
 		}
-		c.print(path + "\n")
-		return success
+		c.Print(path + "\n")
+		return script.Success
 	case "--list":
-		return when(there)
+		return script.When(there)
 	case "--remove":
 		delete(c.r.diversions, path)
-		return success
+		return script.Success
 	}
 	if to == "" {
 		to = path + ".distrib"
 	}
 	c.r.diversions[path] = diversion{to: merged(to), by: by}
-	return success
+	return script.Success
 }
 
 // merged is a path as deb items have it: without the links of a merged system.

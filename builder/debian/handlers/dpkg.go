@@ -7,55 +7,56 @@ import (
 	"strings"
 
 	"osbuild/builder/debian/control"
+	"osbuild/builder/debian/script"
 )
 
 // dpkg knows the questions that scripts ask; all else of it is for running
 // systems.
-func dpkg(c *call) status {
-	if len(c.args) == 0 || !known(c.args...) {
-		return unsure
+func dpkg(c *call) script.Status {
+	if len(c.Args) == 0 || !script.Known(c.Args...) {
+		return script.Unsure
 	}
-	switch c.args[0] {
+	switch c.Args[0] {
 	case "--compare-versions":
-		if len(c.args) != 4 {
-			return unsure
+		if len(c.Args) != 4 {
+			return script.Unsure
 		}
-		return compareVersions(c.args[1], c.args[2], c.args[3])
+		return compareVersions(c.Args[1], c.Args[2], c.Args[3])
 	case "-L", "--listfiles":
-		found := success
-		for _, name := range c.args[1:] {
+		found := script.Success
+		for _, name := range c.Args[1:] {
 			p := c.r.installed(name)
 			if p == nil {
-				found = failure
+				found = script.Failure
 				continue
 			}
-			c.print(p.listed())
+			c.Print(p.listed())
 		}
 		return found
 	case "-s", "--status", "-l":
-		for _, name := range c.args[1:] {
+		for _, name := range c.Args[1:] {
 			if c.r.installed(name) == nil {
-				return failure
+				return script.Failure
 			}
 		}
-		return unsure
+		return script.Unsure
 	case "--print-architecture":
-		c.print(c.r.arch() + "\n")
-		return success
+		c.Print(c.r.arch() + "\n")
+		return script.Success
 	}
-	return unsure
+	return script.Unsure
 }
 
-func dpkgQuery(c *call) status {
-	if !known(c.args...) {
-		return unsure
+func dpkgQuery(c *call) script.Status {
+	if !script.Known(c.Args...) {
+		return script.Unsure
 	}
-	for _, name := range c.args {
+	for _, name := range c.Args {
 		if !strings.HasPrefix(name, "-") && !strings.ContainsAny(name, "*?[") && c.r.installed(name) == nil {
-			return failure
+			return script.Failure
 		}
 	}
-	return unsure
+	return script.Unsure
 }
 
 // installed is a package of the set by its name, with or without architecture.
@@ -77,12 +78,12 @@ func (r *root) arch() string {
 // compareVersions is dpkg --compare-versions. An empty version, which is what
 // a script gets for the one that was there before, is before all others, or
 // behind them for the operators that end in -nl.
-func compareVersions(a, op, b string) status {
+func compareVersions(a, op, b string) script.Status {
 	names := map[string]string{"lt": "<<", "le": "<=", "eq": "=", "ge": ">=", "gt": ">>", "<<": "<<", "<=": "<=", "=": "=", ">=": ">=", ">>": ">>"}
 	plain, late := strings.CutSuffix(op, "-nl")
 	word, ok := names[plain]
 	if !ok {
-		return unsure
+		return script.Unsure
 	}
 	order := 0
 	switch {
@@ -100,13 +101,13 @@ func compareVersions(a, op, b string) status {
 	}
 	switch word {
 	case "<<":
-		return when(order < 0)
+		return script.When(order < 0)
 	case "<=":
-		return when(order <= 0)
+		return script.When(order <= 0)
 	case "=":
-		return when(order == 0)
+		return script.When(order == 0)
 	case ">=":
-		return when(order >= 0)
+		return script.When(order >= 0)
 	}
-	return when(order > 0)
+	return script.When(order > 0)
 }

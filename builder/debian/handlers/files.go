@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"osbuild/builder/debian/script"
 	"osbuild/runner/spec"
 )
 
@@ -19,18 +20,18 @@ var files = class{
 	commands: map[string]command{
 		"mkdir": mkdir, "rmdir": rmdir, "rm": rm, "touch": touch, "ln": ln, "cp": cp, "mv": mv, "install": install,
 		"chown": chown, "chgrp": chgrp, "chmod": chmod, "dpkg-statoverride": statoverride, "mktemp": mktemp, "tempfile": mktemp,
-		"ucf": ucf, "ucfr": func(*call) status { return success }, "tee": tee,
+		"ucf": ucf, "ucfr": func(*call) script.Status { return script.Success }, "tee": tee,
 	},
 }
 
 // own gives a node an owner and a mode; nil leaves them as they are.
-func (c *call) own(p string, user, group *string, mode func(spec.Owner, *node) uint32) status {
-	n, real, err := c.r.find(c.path(p), true)
+func (c *call) own(p string, user, group *string, mode func(spec.Owner, *node) uint32) script.Status {
+	n, real, err := c.r.find(c.Path(p), true)
 	if err != nil {
-		return failure
+		return script.Failure
 	}
 	if n.given && n.kind == file {
-		return success
+		return script.Success
 	}
 	o := c.r.ownerOf(real, n)
 	if user != nil {
@@ -43,13 +44,13 @@ func (c *call) own(p string, user, group *string, mode func(spec.Owner, *node) u
 		o.Mode = mode(o, n)
 	}
 	n.owner = &o
-	return success
+	return script.Success
 }
 
 // below does f for a path and, where it is wanted, for all that lies in it.
-func (c *call) below(p string, all bool, f func(p string) status) status {
+func (c *call) below(p string, all bool, f func(p string) script.Status) script.Status {
 	s := f(p)
-	n, real, err := c.r.find(c.path(p), true)
+	n, real, err := c.r.find(c.Path(p), true)
 	if err != nil || !all || n.kind != folder {
 		return s
 	}
@@ -61,10 +62,10 @@ func (c *call) below(p string, all bool, f func(p string) status) status {
 	return s
 }
 
-func chown(c *call) status {
-	set, _, rest, ok := options(c.args, "RhfvcHLP", "", nil)
+func chown(c *call) script.Status {
+	set, _, rest, ok := script.Options(c.Args, "RhfvcHLP", "", nil)
 	if !ok || len(rest) < 2 {
-		return unsure
+		return script.Unsure
 	}
 	var user, group *string
 	name, of, both := strings.Cut(rest[0], ":")
@@ -80,41 +81,41 @@ func chown(c *call) status {
 		}
 		group = &of
 	}
-	return c.all(rest[1:], set['R'], func(p string) status { return c.own(p, user, group, nil) })
+	return c.all(rest[1:], set['R'], func(p string) script.Status { return c.own(p, user, group, nil) })
 }
 
-func chgrp(c *call) status {
-	set, _, rest, ok := options(c.args, "RhfvcHLP", "", nil)
+func chgrp(c *call) script.Status {
+	set, _, rest, ok := script.Options(c.Args, "RhfvcHLP", "", nil)
 	if !ok || len(rest) < 2 {
-		return unsure
+		return script.Unsure
 	}
-	return c.all(rest[1:], set['R'], func(p string) status { return c.own(p, nil, &rest[0], nil) })
+	return c.all(rest[1:], set['R'], func(p string) script.Status { return c.own(p, nil, &rest[0], nil) })
 }
 
-func (c *call) all(paths []string, below bool, f func(p string) status) status {
-	s := success
+func (c *call) all(paths []string, below bool, f func(p string) script.Status) script.Status {
+	s := script.Success
 	for _, p := range paths {
-		if c.below(p, below, f) == failure {
-			s = failure
+		if c.below(p, below, f) == script.Failure {
+			s = script.Failure
 		}
 	}
 	return s
 }
 
-func chmod(c *call) status {
-	args, below := c.args, false
+func chmod(c *call) script.Status {
+	args, below := c.Args, false
 	for len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' && strings.Trim(args[0][1:], "Rfvc") == "" {
 		below = below || strings.Contains(args[0], "R")
 		args = args[1:]
 	}
 	if len(args) < 2 {
-		return unsure
+		return script.Unsure
 	}
 	change, ok := parseMode(args[0])
 	if !ok {
-		return unsure
+		return script.Unsure
 	}
-	return c.all(args[1:], below, func(p string) status { return c.own(p, nil, nil, change) })
+	return c.all(args[1:], below, func(p string) script.Status { return c.own(p, nil, nil, change) })
 }
 
 // parseMode reads an octal mode, or changes such as g+s,o-rwx.
@@ -217,10 +218,10 @@ func parseMode(s string) (func(spec.Owner, *node) uint32, bool) {
 }
 
 // statoverride remembers who a path belongs to, and gives it to him.
-func statoverride(c *call) status {
+func statoverride(c *call) script.Status {
 	var words []string
 	update := false
-	for _, a := range c.args {
+	for _, a := range c.Args {
 		switch a {
 		case "--update":
 			update = true
@@ -231,142 +232,142 @@ func statoverride(c *call) status {
 	}
 	switch {
 	case len(words) == 2 && words[0] == "--list":
-		return when(c.r.overrides[words[1]])
+		return script.When(c.r.overrides[words[1]])
 	case len(words) == 2 && words[0] == "--remove":
 		delete(c.r.overrides, words[1])
-		return success
+		return script.Success
 	case len(words) == 5 && words[0] == "--add":
 		mode, ok := parseMode(words[3])
 		if !ok {
-			return unsure
+			return script.Unsure
 		}
 		c.r.overrides[words[4]] = true
 		if update {
 			c.own(words[4], &words[1], &words[2], mode)
 		}
-		return success
+		return script.Success
 	}
-	return unsure
+	return script.Unsure
 }
 
-func mkdir(c *call) status {
-	set, values, rest, ok := options(c.args, "pvZ", "m", map[string]string{"parents": "p", "mode": "m", "verbose": ""})
+func mkdir(c *call) script.Status {
+	set, values, rest, ok := script.Options(c.Args, "pvZ", "m", map[string]string{"parents": "p", "mode": "m", "verbose": ""})
 	if !ok {
-		return unsure
+		return script.Unsure
 	}
 	for _, p := range rest {
-		if c.r.has(c.path(p)) {
+		if c.r.has(c.Path(p)) {
 			if !set['p'] {
-				return failure
+				return script.Failure
 			}
 			continue
 		}
 		if set['p'] {
-			if _, err := c.r.mkdirAll(c.path(p)); err != nil {
-				return failure
+			if _, err := c.r.mkdirAll(c.Path(p)); err != nil {
+				return script.Failure
 			}
-		} else if !c.r.has(path.Dir(c.path(p))) || c.r.put(c.path(p), newFolder()) != nil {
-			return failure
+		} else if !c.r.has(path.Dir(c.Path(p))) || c.r.put(c.Path(p), newFolder()) != nil {
+			return script.Failure
 		}
 		if len(values['m']) > 0 {
 			mode, ok := parseMode(values['m'][0])
 			if !ok {
-				return unsure
+				return script.Unsure
 			}
 			c.own(p, nil, nil, mode)
 		}
 	}
-	return success
+	return script.Success
 }
 
-func rmdir(c *call) status {
-	set, _, rest, ok := options(c.args, "pv", "", map[string]string{"ignore-fail-on-non-empty": "", "parents": "p"})
+func rmdir(c *call) script.Status {
+	set, _, rest, ok := script.Options(c.Args, "pv", "", map[string]string{"ignore-fail-on-non-empty": "", "parents": "p"})
 	if !ok {
-		return unsure
+		return script.Unsure
 	}
 	for _, p := range rest {
-		n, _, err := c.r.find(c.path(p), false)
+		n, _, err := c.r.find(c.Path(p), false)
 		if err != nil || n.kind != folder || len(n.kids) > 0 {
-			return failure
+			return script.Failure
 		}
-		if err := c.r.remove(c.path(p), false); err != nil {
-			return unsure
+		if err := c.r.remove(c.Path(p), false); err != nil {
+			return script.Unsure
 		}
-		for dir := path.Dir(c.path(p)); set['p'] && dir != "/"; dir = path.Dir(dir) {
+		for dir := path.Dir(c.Path(p)); set['p'] && dir != "/"; dir = path.Dir(dir) {
 			if c.r.remove(dir, false) != nil {
 				break
 			}
 		}
 	}
-	return success
+	return script.Success
 }
 
-func rm(c *call) status {
-	set, _, rest, ok := options(c.args, "rRfvi", "", map[string]string{"force": "f", "recursive": "r"})
+func rm(c *call) script.Status {
+	set, _, rest, ok := script.Options(c.Args, "rRfvi", "", map[string]string{"force": "f", "recursive": "r"})
 	if !ok {
-		return unsure
+		return script.Unsure
 	}
-	result := success
+	result := script.Success
 	for _, p := range rest {
-		if _, _, err := c.r.find(c.path(p), false); err != nil {
+		if _, _, err := c.r.find(c.Path(p), false); err != nil {
 			if !set['f'] {
-				result = failure
+				result = script.Failure
 			}
 			continue
 		}
-		if err := c.r.remove(c.path(p), set['r'] || set['R']); err != nil {
+		if err := c.r.remove(c.Path(p), set['r'] || set['R']); err != nil {
 			if errors.Is(err, errKept) {
-				c.leave("rm " + p)
+				c.Leave("rm " + p)
 			}
-			result = failure
+			result = script.Failure
 		}
 	}
 	return result
 }
 
 // touch makes empty files; times are none of the root's.
-func touch(c *call) status {
-	_, _, rest, ok := options(c.args, "achm", "rdt", map[string]string{"no-dereference": "", "reference": "r"})
+func touch(c *call) script.Status {
+	_, _, rest, ok := script.Options(c.Args, "achm", "rdt", map[string]string{"no-dereference": "", "reference": "r"})
 	if !ok {
-		return unsure
+		return script.Unsure
 	}
 	for _, p := range rest {
-		if !c.r.has(c.path(p)) {
-			if err := c.newFile(c.path(p), ""); err != nil {
-				return failure
+		if !c.r.has(c.Path(p)) {
+			if err := c.Write(c.Path(p), ""); err != nil {
+				return script.Failure
 			}
 		}
 	}
-	return success
+	return script.Success
 }
 
-func tee(c *call) status {
-	set, _, rest, ok := options(c.args, "a", "", nil)
+func tee(c *call) script.Status {
+	set, _, rest, ok := script.Options(c.Args, "a", "", nil)
 	if !ok || len(rest) == 0 {
-		return unsure
+		return script.Unsure
 	}
 	for _, p := range rest {
-		c.save(p, c.in.text, set['a'])
+		c.Save(p, c.Input(), set['a'])
 	}
-	c.print(c.in.text)
-	return success
+	c.Print(c.Input())
+	return script.Success
 }
 
-func mktemp(c *call) status {
+func mktemp(c *call) script.Status {
 	c.r.temporary++
 	p := "/tmp/tmp." + strconv.Itoa(c.r.temporary)
-	for _, a := range c.args {
+	for _, a := range c.Args {
 		if a == "-d" || a == "--directory" {
 			if _, err := c.r.mkdirAll(p); err != nil {
-				return unsure
+				return script.Unsure
 			}
-			c.print(p + "\n")
-			return success
+			c.Print(p + "\n")
+			return script.Success
 		}
 	}
 	if err := c.r.write(p, ""); err != nil {
-		return unsure
+		return script.Unsure
 	}
-	c.print(p + "\n")
-	return success
+	c.Print(p + "\n")
+	return script.Success
 }

@@ -5,12 +5,11 @@
 // data, without running any of them: accounts, owners, links of alternatives,
 // the cache of shared libraries, the files that scripts copy to their places.
 //
-// It owns the builtin package-root. The scripts are read by a small shell that
-// keeps to what can be known before a system runs ([shell]); their commands
-// are claimed by classes, one a file, which change one model of the root
-// ([root]); what nobody claims is said in a warning. It never executes
+// It owns the builtin package-root. The scripts are read by package
+// script; their commands are claimed by classes, one a file, which change one
+// model of the root ([root]); what nobody claims is said in a warning. It never executes
 // anything, never changes an item, and decides nothing about which packages a
-// system has. Start with [Builtin], then classes, then shell.go.
+// system has. Start with [Builtin], then classes, then world.go.
 package handlers
 
 import (
@@ -122,12 +121,12 @@ func compose(ctx context.Context, pkgs []*pkg) (*root, error) {
 		return nil, err
 	}
 	order := r.order()
-	for _, script := range []struct{ name, argument string }{{"preinst", "install"}, {"config", "configure"}, {"postinst", "configure"}} {
+	for _, step := range []struct{ name, argument string }{{"preinst", "install"}, {"config", "configure"}, {"postinst", "configure"}} {
 		for _, p := range order {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			text, err := p.member(script.name)
+			text, err := p.member(step.name)
 			if err != nil {
 				return nil, err
 			}
@@ -138,14 +137,14 @@ func compose(ctx context.Context, pkgs []*pkg) (*root, error) {
 			if text != "" {
 				// The second argument is the version before, which is none; dpkg
 				// gives it to postinst as an empty one.
-				args := []string{script.argument}
-				if script.name != "preinst" {
+				args := []string{step.argument}
+				if step.name != "preinst" {
 					args = append(args, "")
 				}
-				r.readScript(p, script.name, text, args...)
+				r.readScript(p, step.name, text, args...)
 			}
 		}
-		if script.name == "preinst" {
+		if step.name == "preinst" {
 			// Scripts of this kind say which files stand aside for others.
 			if r.stacked, err = r.settle(); err != nil {
 				return nil, err

@@ -180,9 +180,9 @@ func dump(t testing.TB, dir string) string {
 	return b.String()
 }
 
-// script reads a script on a root with these packages besides its own, and
+// scripted reads a script on a root with these packages besides its own, and
 // gives the root and the script's package.
-func script(t testing.TB, text string, others ...string) (*root, *pkg) {
+func scripted(t testing.TB, text string, others ...string) (*root, *pkg) {
 	t.Helper()
 	ar := txtar.Parse([]byte(strings.Join(others, "\n")))
 	ar.Files = append(ar.Files, txtar.File{Name: "x/control"}, txtar.File{Name: "x/postinst", Data: []byte(text)})

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"osbuild/builder/debian/script"
 )
 
 const (
@@ -29,11 +31,11 @@ var pam = class{
 // pamAuthUpdate has nothing to do before all packages are read, and a new
 // system has no profile to remove. Switching profiles that are not what they
 // are by default is left.
-func pamAuthUpdate(c *call) status {
-	if slices.Contains(c.args, "--enable") || slices.Contains(c.args, "--disable") {
-		return unsure
+func pamAuthUpdate(c *call) script.Status {
+	if slices.Contains(c.Args, "--enable") || slices.Contains(c.Args, "--disable") {
+		return script.Unsure
 	}
-	return success
+	return script.Success
 }
 
 // pamStack is one of the files: the type of its lines, the prefix of the

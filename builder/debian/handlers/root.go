@@ -196,3 +196,11 @@ func (r *root) merge(p *pkg, dir *node, rel, disk string) error {
 	}
 	return nil
 }
+
+// lines are the lines of a text.
+func lines(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+}

@@ -3,6 +3,8 @@
 
 package handlers
 
+import "osbuild/builder/debian/script"
+
 // services claims the commands that have nothing to do in this world: they
 // start and stop services, which osbuild's own services do; they tidy up
 // behind older versions, of which a new system has none; or they fill caches
@@ -30,7 +32,7 @@ var services = class{name: "services", quiet: true, whole: []string{"dash"}, com
 func idle(names ...string) map[string]command {
 	m := make(map[string]command, len(names))
 	for _, name := range names {
-		m[name] = func(*call) status { return success }
+		m[name] = func(*call) script.Status { return script.Success }
 	}
 	return m
 }

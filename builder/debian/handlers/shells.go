@@ -6,6 +6,8 @@ package handlers
 import (
 	"slices"
 	"strings"
+
+	"osbuild/builder/debian/script"
 )
 
 const shellsFile = "/etc/shells"
@@ -15,9 +17,9 @@ const shellsFile = "/etc/shells"
 var shells = class{
 	name: "shells",
 	commands: map[string]command{
-		"add-shell":     func(c *call) status { return when(c.r.addShells(c.args...) == nil) },
-		"remove-shell":  func(*call) status { return success },
-		"update-shells": func(*call) status { return success },
+		"add-shell":     func(c *call) script.Status { return script.When(c.r.addShells(c.Args...) == nil) },
+		"remove-shell":  func(*call) script.Status { return script.Success },
+		"update-shells": func(*call) script.Status { return script.Success },
 	},
 	finish: finishShells,
 }

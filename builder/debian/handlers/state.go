@@ -3,6 +3,8 @@
 
 package handlers
 
+import "osbuild/builder/debian/script"
+
 // state names the programs that make what must differ from system to system:
 // keys and data. They are left, in a few words; a service makes such things
 // at the first boot.
@@ -15,8 +17,8 @@ var state = class{name: "state", quiet: true, commands: map[string]command{
 }}
 
 func leaveTo(words string) command {
-	return func(c *call) status {
-		c.leave(words)
-		return success
+	return func(c *call) script.Status {
+		c.Leave(words)
+		return script.Success
 	}
 }

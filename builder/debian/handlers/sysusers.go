@@ -7,12 +7,13 @@ import (
 	"path"
 	"strings"
 
+	"osbuild/builder/debian/script"
 	"osbuild/runner/spec"
 )
 
 // sysusers reads the files of sysusers.d(5) that a script names.
-func sysusers(c *call) status {
-	for _, a := range c.args {
+func sysusers(c *call) script.Status {
+	for _, a := range c.Args {
 		if strings.HasPrefix(a, "-") {
 			continue
 		}
@@ -20,17 +21,17 @@ func sysusers(c *call) status {
 		if !path.IsAbs(p) {
 			p = "/usr/lib/sysusers.d/" + a
 		}
-		text := c.contentOf(p)
-		if !known(text) {
-			return failure
+		text := c.Content(p)
+		if !script.Known(text) {
+			return script.Failure
 		}
 		for _, line := range lines(text) {
 			if !c.r.sysuser(words(line)) {
-				c.leave("systemd-sysusers: " + line)
+				c.Leave("systemd-sysusers: " + line)
 			}
 		}
 	}
-	return success
+	return script.Success
 }
 
 // sysuser does one line: type, name, id, comment, home, shell.
@@ -66,7 +67,7 @@ func (r *root) sysuser(f []string) bool {
 		r.addGroup(name, id)
 		return ok
 	case "m":
-		return r.join(name, f[2]) == success
+		return r.join(name, f[2]) == script.Success
 	case "u":
 	default:
 		return false

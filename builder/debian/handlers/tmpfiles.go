@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"osbuild/builder/debian/script"
 	"osbuild/runner/spec"
 )
 
@@ -15,7 +16,7 @@ import (
 // installation. Other kinds of lines are for a running system.
 var temporaryFiles = class{
 	name:     "tmpfiles",
-	commands: map[string]command{"systemd-tmpfiles": func(*call) status { return success }},
+	commands: map[string]command{"systemd-tmpfiles": func(*call) script.Status { return script.Success }},
 	finish: func(r *root) error {
 		dir, _, err := r.find("/usr/lib/tmpfiles.d", true)
 		if err != nil {

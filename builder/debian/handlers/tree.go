@@ -190,6 +190,9 @@ func split(p string) []string {
 	return out
 }
 
+// base is the last name of a path.
+func base(p string) string { return p[strings.LastIndexByte(p, '/')+1:] }
+
 // height is how deep what lies in a node is.
 func (n *node) height() int {
 	most := 0

@@ -1,20 +1,16 @@
 // SPDX-FileCopyrightText: The osbuild authors
 // SPDX-License-Identifier: Apache-2.0
 
-package handlers
+package script
 
 import (
-	"os"
-	"path"
 	"strings"
 
 	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/syntax"
-
-	"osbuild/runner/spec"
 )
 
-func (sh *shell) stmts(list []*syntax.Stmt) {
+func (sh *Shell) stmts(list []*syntax.Stmt) {
 	for _, s := range list {
 		if sh.stmt(s); sh.jump != goOn {
 			return
@@ -23,15 +19,15 @@ func (sh *shell) stmts(list []*syntax.Stmt) {
 }
 
 // perhaps reads what runs only under a condition that cannot be known.
-func (sh *shell) perhaps(f func()) {
+func (sh *Shell) perhaps(f func()) {
 	sh.maybe++
 	f()
 	sh.maybe--
-	sh.jump, sh.last = goOn, unsure
+	sh.jump, sh.last = goOn, Unsure
 }
 
 // stmt reads one statement with its redirections.
-func (sh *shell) stmt(s *syntax.Stmt) {
+func (sh *Shell) stmt(s *syntax.Stmt) {
 	if !sh.step() {
 		sh.jump = leaveScript
 		return
@@ -41,7 +37,7 @@ func (sh *shell) stmt(s *syntax.Stmt) {
 	if s.Cmd != nil {
 		sh.command(s.Cmd)
 	} else {
-		sh.last = success
+		sh.last = Success
 	}
 	text := sh.out.String()
 	sh.in, sh.out, sh.pipe = in, out, pipe
@@ -55,7 +51,7 @@ func (sh *shell) stmt(s *syntax.Stmt) {
 
 // redirect arranges what a statement reads and writes. It gives what to do
 // with the output once it is there.
-func (sh *shell) redirect(s *syntax.Stmt) func(string) {
+func (sh *Shell) redirect(s *syntax.Stmt) func(string) {
 	var write func(string)
 	for _, rd := range s.Redirs {
 		if rd.N != nil && rd.N.Value != "1" && rd.N.Value != "0" {
@@ -71,11 +67,11 @@ func (sh *shell) redirect(s *syntax.Stmt) func(string) {
 			}
 			sh.in = &input{b.String()}
 		case syntax.RdrIn:
-			sh.in = &input{sh.contentOf(sh.literal(rd.Word))}
+			sh.in = &input{sh.Content(sh.literal(rd.Word))}
 		case syntax.RdrOut, syntax.RdrClob, syntax.AppOut:
 			sh.out, sh.pipe = &strings.Builder{}, false
 			p, add := sh.literal(rd.Word), rd.Op == syntax.AppOut
-			write = func(text string) { sh.save(p, text, add) }
+			write = func(text string) { sh.Save(p, text, add) }
 		case syntax.DplOut:
 			if sh.literal(rd.Word) == "2" {
 				sh.out, sh.pipe = &strings.Builder{}, false
@@ -85,75 +81,7 @@ func (sh *shell) redirect(s *syntax.Stmt) func(string) {
 	return write
 }
 
-// save writes the output of a command to a file.
-func (sh *shell) save(p, text string, add bool) {
-	p = sh.path(p)
-	if strings.HasPrefix(p, "/dev/") {
-		return
-	}
-	if add && known(p) {
-		if have := sh.contentOf(p); sh.r.has(p) {
-			text = have + text
-		}
-	}
-	text = bounded(text)
-	if !sh.spend(len(text)) || !known(p) || sh.maybe > 0 || !known(text) && !strings.HasPrefix(p, "/tmp/") {
-		sh.leave("> " + p)
-		return
-	}
-	if err := sh.newFile(p, text); err != nil {
-		sh.leave("> " + p)
-		sh.last = failure
-		return
-	}
-	sh.p.did[classFiles] = true
-}
-
-// newFile writes a file; one that was not there gets the mode that the umask
-// leaves.
-func (sh *shell) newFile(p, text string) error {
-	there := sh.r.has(p)
-	if err := sh.r.write(p, text); err != nil || there || sh.mask == defaultMask {
-		return err
-	}
-	n, _, err := sh.r.find(p, true)
-	if err == nil && !n.given {
-		n.owner = &spec.Owner{Mode: 0o666 &^ sh.mask}
-	}
-	return err
-}
-
-// contentOf is what a file has, as far as it can be known.
-func (sh *shell) contentOf(p string) string {
-	if p == "/dev/null" {
-		return ""
-	}
-	n, _, err := sh.r.find(sh.path(p), true)
-	if err != nil || n.kind != file {
-		return unknown
-	}
-	if n.disk != "" {
-		info, err := os.Lstat(n.disk)
-		if err != nil || info.Size() > maxText {
-			return unknown
-		}
-	}
-	text, err := n.bytes()
-	if err != nil || !sh.spend(len(text)) {
-		return unknown
-	}
-	return bounded(text)
-}
-
-// path makes a path absolute.
-func (sh *shell) path(p string) string {
-	if path.IsAbs(p) || !known(p) {
-		return p
-	}
-	return path.Join(sh.vars["PWD"].Str, p)
-}
-
-func (sh *shell) command(c syntax.Command) {
+func (sh *Shell) command(c syntax.Command) {
 	switch c := c.(type) {
 	case *syntax.CallExpr:
 		sh.call(c)
@@ -175,19 +103,19 @@ func (sh *shell) command(c syntax.Command) {
 		sh.binary(c)
 	case *syntax.FuncDecl:
 		sh.funcs[c.Name.Value] = c.Body
-		sh.last = success
+		sh.last = Success
 	case *syntax.DeclClause:
 		for _, a := range c.Args {
 			if a.Name != nil && !a.Naked {
 				sh.assign(a)
 			}
 		}
-		sh.last = success
+		sh.last = Success
 	case *syntax.TestClause:
 		sh.last = sh.testExpr(c.X)
 	default:
-		sh.leave(source(c))
-		sh.last = unsure
+		sh.Leave(source(c))
+		sh.last = Unsure
 	}
 }
 
@@ -201,14 +129,14 @@ func source(n syntax.Node) string {
 	return first
 }
 
-func (sh *shell) assign(a *syntax.Assign) {
+func (sh *Shell) assign(a *syntax.Assign) {
 	value := ""
 	switch {
 	case a.Array != nil && a.Index == nil && !a.Append && sh.maybe == 0:
 		var list []string
 		for _, e := range a.Array.Elems {
 			if e.Value == nil || e.Index != nil {
-				list = append(list, unknown)
+				list = append(list, Unknown)
 				continue
 			}
 			list = append(list, sh.fields(e.Value)...)
@@ -216,30 +144,30 @@ func (sh *shell) assign(a *syntax.Assign) {
 		sh.vars[a.Name.Value] = expand.Variable{Set: true, Kind: expand.Indexed, List: list}
 		return
 	case a.Array != nil || a.Index != nil:
-		value = unknown
+		value = Unknown
 	case a.Value != nil:
 		value = sh.literal(a.Value)
 	}
 	if a.Append {
-		value = sh.Get(a.Name.Value).String() + value
+		value = environ{sh}.Get(a.Name.Value).String() + value
 	}
-	sh.set(a.Name.Value, value)
+	sh.Set(a.Name.Value, value)
 }
 
-func (sh *shell) ifClause(c *syntax.IfClause) {
+func (sh *Shell) ifClause(c *syntax.IfClause) {
 	if len(c.Cond) == 0 { // else
 		sh.stmts(c.Then)
 		return
 	}
-	sh.last = success
+	sh.last = Success
 	if sh.stmts(c.Cond); sh.jump != goOn {
 		return
 	}
 	switch sh.last {
-	case success:
+	case Success:
 		sh.stmts(c.Then)
-	case failure:
-		sh.last = success
+	case Failure:
+		sh.last = Success
 		if c.Else != nil {
 			sh.ifClause(c.Else)
 		}
@@ -251,33 +179,33 @@ func (sh *shell) ifClause(c *syntax.IfClause) {
 	}
 }
 
-func (sh *shell) caseClause(c *syntax.CaseClause) {
+func (sh *Shell) caseClause(c *syntax.CaseClause) {
 	word := sh.literal(c.Word)
-	sh.last = success
+	sh.last = Success
 	for _, item := range c.Items {
-		found := failure
+		found := Failure
 		for _, pat := range item.Patterns {
-			if m := sh.matches(word, pat); m == success || m == unsure && found == failure {
+			if m := sh.matches(word, pat); m == Success || m == Unsure && found == Failure {
 				found = m
 			}
-			if found == success {
+			if found == Success {
 				break
 			}
 		}
 		switch found {
-		case success:
+		case Success:
 			sh.stmts(item.Stmts)
 			return
-		case unsure:
+		case Unsure:
 			sh.perhaps(func() { sh.stmts(item.Stmts) })
 		}
 	}
 }
 
-func (sh *shell) forClause(c *syntax.ForClause) {
+func (sh *Shell) forClause(c *syntax.ForClause) {
 	loop, ok := c.Loop.(*syntax.WordIter)
 	if !ok {
-		sh.leave(source(c.Loop))
+		sh.Leave(source(c.Loop))
 		sh.perhaps(func() { sh.stmts(c.Do) })
 		return
 	}
@@ -285,14 +213,14 @@ func (sh *shell) forClause(c *syntax.ForClause) {
 	if loop.InPos.IsValid() {
 		items = sh.fields(loop.Items...)
 	}
-	sh.last = success
+	sh.last = Success
 	for _, item := range items {
-		if !known(item) {
-			sh.vars[loop.Name.Value] = expand.Variable{Set: true, Kind: expand.String, Str: unknown}
+		if !Known(item) {
+			sh.vars[loop.Name.Value] = expand.Variable{Set: true, Kind: expand.String, Str: Unknown}
 			sh.perhaps(func() { sh.stmts(c.Do) })
 			continue
 		}
-		sh.set(loop.Name.Value, item)
+		sh.Set(loop.Name.Value, item)
 		if sh.stmts(c.Do); sh.endOfRound() {
 			return
 		}
@@ -300,7 +228,7 @@ func (sh *shell) forClause(c *syntax.ForClause) {
 }
 
 // endOfRound says whether a loop ends after this round.
-func (sh *shell) endOfRound() bool {
+func (sh *Shell) endOfRound() bool {
 	switch sh.jump {
 	case breakLoop, nextRound:
 		if sh.count > 1 {
@@ -316,9 +244,9 @@ func (sh *shell) endOfRound() bool {
 	return true
 }
 
-func (sh *shell) whileClause(c *syntax.WhileClause) {
+func (sh *Shell) whileClause(c *syntax.WhileClause) {
 	for sh.step() {
-		sh.last = success
+		sh.last = Success
 		if sh.stmts(c.Cond); sh.jump != goOn {
 			return
 		}
@@ -327,10 +255,10 @@ func (sh *shell) whileClause(c *syntax.WhileClause) {
 			met = met.not()
 		}
 		switch met {
-		case failure:
-			sh.last = success
+		case Failure:
+			sh.last = Success
 			return
-		case unsure:
+		case Unsure:
 			sh.perhaps(func() { sh.stmts(c.Do) })
 			return
 		}
@@ -341,21 +269,21 @@ func (sh *shell) whileClause(c *syntax.WhileClause) {
 	sh.jump = leaveScript
 }
 
-func (sh *shell) binary(c *syntax.BinaryCmd) {
+func (sh *Shell) binary(c *syntax.BinaryCmd) {
 	switch c.Op {
 	case syntax.AndStmt, syntax.OrStmt:
 		if sh.stmt(c.X); sh.jump != goOn {
 			return
 		}
 		left := sh.last
-		want := success
+		want := Success
 		if c.Op == syntax.OrStmt {
-			want = failure
+			want = Failure
 		}
 		switch left {
 		case want:
 			sh.stmt(c.Y)
-		case unsure:
+		case Unsure:
 			sh.perhaps(func() { sh.stmt(c.Y) })
 		}
 	case syntax.Pipe, syntax.PipeAll:
@@ -367,7 +295,7 @@ func (sh *shell) binary(c *syntax.BinaryCmd) {
 		y.stmt(c.Y)
 		sh.last = y.last
 	default:
-		sh.leave(source(c))
-		sh.last = unsure
+		sh.Leave(source(c))
+		sh.last = Unsure
 	}
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The osbuild authors
 // SPDX-License-Identifier: Apache-2.0
 
-package handlers
+package script
 
 import (
 	"errors"
@@ -14,50 +14,13 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// unknown is a character that stands for text that only a running system
-// knows: a word that has it is not acted upon. Since it goes through every
-// expansion like any other character, nothing else is needed to know what
-// depends on what. It is of the private use area, and no script has it.
-const unknown = "\ue0f7"
-
-func known(words ...string) bool {
-	return !slices.ContainsFunc(words, func(w string) bool { return strings.Contains(w, unknown) })
-}
-
-// status is how a command ends, as far as it can be told.
-type status int
-
-const (
-	success status = iota
-	failure
-	unsure
-)
-
-func when(b bool) status {
-	if b {
-		return success
-	}
-	return failure
-}
-
-func (s status) not() status {
-	switch s {
-	case success:
-		return failure
-	case failure:
-		return success
-	}
-	return unsure
-}
-
-// shell reads one maintainer script as if it ran on a system on which its
+// Shell reads one maintainer script as if it ran on a system on which its
 // package was just unpacked for the first time, and which is not the running
-// one. Nothing is executed: commands are claimed by classes, which change the
-// root, or they are written down as left. Where a condition cannot be known,
+// one. Nothing is executed: commands are handed to the world, or they are
+// written down as left. Where a condition cannot be known,
 // both ways are read, and what they would do is left.
-type shell struct {
-	r     *root
-	p     *pkg
+type Shell struct {
+	world World
 	vars  map[string]expand.Variable
 	args  []string // $1 …
 	funcs map[string]*syntax.Stmt
@@ -71,7 +34,7 @@ type shell struct {
 	// mask is the umask.
 	mask uint32
 	// last is $?.
-	last status
+	last Status
 	jump jump
 	// count is the number of break or continue.
 	count int
@@ -110,41 +73,25 @@ const (
 // errTooLong ends the reading of a script that does not end.
 var errTooLong = errors.New("it is too long to be read")
 
-// newShell is for a script of a package, called with these arguments.
-func newShell(r *root, p *pkg, script string, args ...string) *shell {
-	sh := &shell{
-		r: r, p: p, args: args, vars: map[string]expand.Variable{}, funcs: map[string]*syntax.Stmt{},
+// newShell is for a script in its world.
+func newShell(w World, s Script) *Shell {
+	sh := &Shell{
+		world: w, args: s.Args, vars: map[string]expand.Variable{}, funcs: map[string]*syntax.Stmt{},
 		user: "root", mask: defaultMask, steps: new(int), out: &strings.Builder{}, in: &input{},
 	}
-	arch := p.meta.Architecture
 	for name, value := range map[string]string{
-		"DPKG_MAINTSCRIPT_PACKAGE": p.name, "DPKG_MAINTSCRIPT_NAME": script, "DPKG_MAINTSCRIPT_ARCH": arch,
+		"DPKG_MAINTSCRIPT_PACKAGE": s.Package, "DPKG_MAINTSCRIPT_NAME": s.Name, "DPKG_MAINTSCRIPT_ARCH": s.Arch,
 		"DPKG_ROOT": "", "DPKG_ADMINDIR": "/var/lib/dpkg", "DEBIAN_FRONTEND": "noninteractive",
 		"HOME": "/root", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PWD": "/", "IFS": " \t\n",
-		"0": "/var/lib/dpkg/info/" + p.name + "." + script,
+		"0": "/var/lib/dpkg/info/" + s.Package + "." + s.Name,
 	} {
-		sh.set(name, value)
+		sh.Set(name, value)
 	}
 	return sh
 }
 
-// readScript does what a script of a package says. A script that cannot be
-// read, because it is in another language, is left as a whole.
-func (r *root) readScript(p *pkg, script, text string, args ...string) {
-	sh := newShell(r, p, script, args...)
-	// A script of the name config may only ask questions; nothing of it is
-	// worth a word.
-	left := p.left
-	if err := sh.source(script, text); err != nil {
-		sh.leave(fmt.Sprintf("%s, as a whole: %v", script, err))
-	}
-	if script == "config" {
-		p.left = left
-	}
-}
-
 // source reads a text in this shell.
-func (sh *shell) source(name, text string) (err error) {
+func (sh *Shell) source(name, text string) (err error) {
 	// The expansion library panics on a few forms of words that no sane
 	// script has; a package must not end the build that way.
 	defer func() {
@@ -196,18 +143,16 @@ func parse(name, text string) (*syntax.File, error) {
 	return f, err
 }
 
-// leave writes down a command that nobody did.
-func (sh *shell) leave(command string) {
-	for known := false; !known; known = !strings.Contains(command, unknown+unknown) {
-		command = strings.ReplaceAll(command, unknown+unknown, unknown)
+// Leave tells the world of a command that nobody did, as it is shown.
+func (sh *Shell) Leave(command string) {
+	for known := false; !known; known = !strings.Contains(command, Unknown+Unknown) {
+		command = strings.ReplaceAll(command, Unknown+Unknown, Unknown)
 	}
-	command = strings.Join(strings.Fields(strings.ReplaceAll(command, unknown, "…")), " ")
+	command = strings.Join(strings.Fields(strings.ReplaceAll(command, Unknown, "…")), " ")
 	if r := []rune(command); len(r) > maxShown {
 		command = string(r[:maxShown-1]) + "…"
 	}
-	if !slices.Contains(sh.p.left, command) {
-		sh.p.left = append(sh.p.left, command)
-	}
+	sh.world.Leave(command)
 }
 
 // maxShown is how much of a command a warning shows.
@@ -215,7 +160,7 @@ const maxShown = 60
 
 // child is a shell of its own for a command substitution or a subshell: its
 // variables are lost at its end.
-func (sh *shell) child() *shell {
+func (sh *Shell) child() *Shell {
 	c := *sh
 	c.vars = make(map[string]expand.Variable, len(sh.vars))
 	for k, v := range sh.vars {
@@ -227,15 +172,15 @@ func (sh *shell) child() *shell {
 	return &c
 }
 
-// spend counts text that is worked on: that takes its time, and memory, too.
+// Spend counts text that is worked on: that takes its time, and memory, too.
 // It says whether to go on.
-func (sh *shell) spend(bytes int) bool {
+func (sh *Shell) Spend(bytes int) bool {
 	*sh.steps += bytes >> 8
 	return *sh.steps <= maxSteps
 }
 
 // step counts what was read, and says whether to go on.
-func (sh *shell) step() bool {
+func (sh *Shell) step() bool {
 	*sh.steps++
 	return *sh.steps <= maxSteps && sh.depth <= maxDepth
 }

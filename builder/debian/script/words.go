@@ -1,30 +1,34 @@
 // SPDX-FileCopyrightText: The osbuild authors
 // SPDX-License-Identifier: Apache-2.0
 
-package handlers
+package script
 
 import (
 	"io"
 	"io/fs"
 	"strconv"
 	"strings"
-	"time"
 
 	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/pattern"
 	"mvdan.cc/sh/v3/syntax"
 )
 
-func (sh *shell) set(name, value string) {
-	sh.spend(len(value))
+// Set gives a variable a value; under conditions that cannot be known, none
+// that is known.
+func (sh *Shell) Set(name, value string) {
+	sh.Spend(len(value))
 	if len(value) > maxText || sh.maybe > 0 {
-		value = unknown
+		value = Unknown
 	}
 	sh.vars[name] = expand.Variable{Set: true, Kind: expand.String, Str: value}
 }
 
-// Get, Each and Set are the variables as the expansion library sees them.
-func (sh *shell) Get(name string) expand.Variable {
+// environ are the variables as the expansion library sees them.
+type environ struct{ *Shell }
+
+// Get gives the variables, and those that only the shell itself can set.
+func (sh environ) Get(name string) expand.Variable {
 	str := func(s string) expand.Variable { return expand.Variable{Set: true, Kind: expand.String, Str: s} }
 	switch name {
 	case "#":
@@ -32,12 +36,12 @@ func (sh *shell) Get(name string) expand.Variable {
 	case "@", "*":
 		return expand.Variable{Set: true, Kind: expand.Indexed, List: sh.args}
 	case "?":
-		if sh.last == unsure {
-			return str(unknown)
+		if sh.last == Unsure {
+			return str(Unknown)
 		}
 		return str(strconv.Itoa(int(sh.last)))
 	case "$", "PPID", "!":
-		return str(unknown)
+		return str(Unknown)
 	}
 	if i, err := strconv.Atoi(name); err == nil && i > 0 {
 		if i <= len(sh.args) {
@@ -46,41 +50,41 @@ func (sh *shell) Get(name string) expand.Variable {
 		return expand.Variable{}
 	}
 	if strings.HasPrefix(name, "HOME ") {
-		return str(unknown)
+		return str(Unknown)
 	}
 	return sh.vars[name]
 }
 
 // Each is not used: nothing is executed, so nothing inherits variables.
-func (sh *shell) Each(func(string, expand.Variable) bool) {}
+func (environ) Each(func(string, expand.Variable) bool) {}
 
 // Set is for ${x:=y} and arithmetic.
-func (sh *shell) Set(name string, v expand.Variable) error {
+func (sh environ) Set(name string, v expand.Variable) error {
 	if !v.IsSet() {
 		delete(sh.vars, name)
 		return nil
 	}
-	sh.set(name, v.Str)
+	sh.Shell.Set(name, v.Str)
 	return nil
 }
 
-func (sh *shell) config() *expand.Config {
+func (sh *Shell) config() *expand.Config {
 	return &expand.Config{
-		Env: sh,
+		Env: environ{sh},
 		CmdSubst: func(w io.Writer, c *syntax.CmdSubst) error {
 			sub := sh.child()
 			sub.out, sub.pipe = &strings.Builder{}, true
 			sub.stmts(c.Stmts)
 			sh.last = sub.last
 			text := bounded(sub.out.String())
-			if !sh.spend(len(text)) {
+			if !sh.Spend(len(text)) {
 				return errTooLong
 			}
 			_, err := io.WriteString(w, text)
 			return err
 		},
 		ReadDir2: func(p string) ([]fs.DirEntry, error) {
-			list, err := sh.r.readDir(p)
+			list, err := sh.readDir(p)
 			*sh.steps += 1 + len(list)
 			if *sh.steps > maxSteps {
 				return nil, errTooLong
@@ -92,23 +96,23 @@ func (sh *shell) config() *expand.Config {
 
 // affordable says whether words do not become too long. The expansion library
 // knows no bounds, and a word may name long variables many times.
-func (sh *shell) affordable(words ...*syntax.Word) bool {
+func (sh *Shell) affordable(words ...*syntax.Word) bool {
 	total := 0
 	for _, w := range words {
 		total += sh.length(w)
 	}
-	return sh.spend(min(total, maxSteps<<8)) && total <= maxText
+	return sh.Spend(min(total, maxSteps<<8)) && total <= maxText
 }
 
 // length is at least what the variables of a word become.
-func (sh *shell) length(w syntax.Node) int {
+func (sh *Shell) length(w syntax.Node) int {
 	total := 0
 	syntax.Walk(w, func(n syntax.Node) bool {
 		p, ok := n.(*syntax.ParamExp)
 		if _, own := n.(*syntax.CmdSubst); own || !ok || total > maxText {
 			return !own && total <= maxText
 		}
-		v := sh.Get(p.Param.Value)
+		v := environ{sh}.Get(p.Param.Value)
 		size := len(v.Str)
 		for _, s := range v.List {
 			size += 1 + len(s)
@@ -124,105 +128,78 @@ func (sh *shell) length(w syntax.Node) int {
 
 func bounded(s string) string {
 	if len(s) > maxText {
-		return unknown
+		return Unknown
 	}
 	return s
 }
 
 // fields expands words to the arguments of a command.
-func (sh *shell) fields(words ...*syntax.Word) []string {
+func (sh *Shell) fields(words ...*syntax.Word) []string {
 	if !sh.affordable(words...) {
-		return []string{unknown}
+		return []string{Unknown}
 	}
 	out, err := expand.Fields(sh.config(), words...)
 	if err != nil {
-		return []string{unknown}
+		return []string{Unknown}
 	}
 	return out
 }
 
 // literal expands a word to one string.
-func (sh *shell) literal(w *syntax.Word) string {
+func (sh *Shell) literal(w *syntax.Word) string {
 	if !sh.affordable(w) {
-		return unknown
+		return Unknown
 	}
 	s, err := expand.Literal(sh.config(), w)
 	if err != nil {
-		return unknown
+		return Unknown
 	}
 	return bounded(s)
 }
 
 // document expands a here-document.
-func (sh *shell) document(w *syntax.Word) string {
+func (sh *Shell) document(w *syntax.Word) string {
 	if !sh.affordable(w) {
-		return unknown
+		return Unknown
 	}
 	s, err := expand.Document(sh.config(), w)
 	if err != nil {
-		return unknown
+		return Unknown
 	}
 	return bounded(s)
 }
 
 // matches says whether a word has the form of a pattern of case.
-func (sh *shell) matches(word string, pat *syntax.Word) status {
-	if !sh.affordable(pat) || !sh.spend(len(word)) {
-		return unsure
+func (sh *Shell) matches(word string, pat *syntax.Word) Status {
+	if !sh.affordable(pat) || !sh.Spend(len(word)) {
+		return Unsure
 	}
 	p, err := expand.Pattern(sh.config(), pat)
-	if err != nil || !known(p) {
-		return unsure
+	if err != nil || !Known(p) {
+		return Unsure
 	}
 	if p == "*" {
-		return success
+		return Success
 	}
-	if !known(word) {
-		return unsure
+	if !Known(word) {
+		return Unsure
 	}
 	expr, err := pattern.Regexp(p, pattern.EntireString)
 	if err != nil {
-		return unsure
+		return Unsure
 	}
 	re, err := compile(expr)
 	if err != nil {
-		return unsure
+		return Unsure
 	}
-	return when(re.MatchString(word))
+	return When(re.MatchString(word))
 }
 
-// readDir lists a folder of the tree for patterns such as *.conf.
-func (r *root) readDir(p string) ([]fs.DirEntry, error) {
-	n, _, err := r.find(p, true)
+// readDir lists a folder for patterns such as *.conf.
+func (sh *Shell) readDir(p string) ([]fs.DirEntry, error) {
+	n, _, err := sh.world.Find(p, true)
 	if err != nil {
 		return nil, err
 	}
-	var out []fs.DirEntry
-	for _, name := range n.names() {
-		out = append(out, entry{name, n.kids[name]})
-	}
-	return out, nil
-}
-
-// entry is a node as the standard library sees it.
-type entry struct {
-	name string
-	n    *node
-}
-
-func (e entry) Name() string               { return e.name }
-func (e entry) IsDir() bool                { return e.n.kind == folder }
-func (e entry) Info() (fs.FileInfo, error) { return e, nil }
-func (e entry) Size() int64                { return 0 }
-func (e entry) ModTime() time.Time         { return time.Time{} }
-func (e entry) Sys() any                   { return nil }
-func (e entry) Mode() fs.FileMode          { return e.Type() }
-func (e entry) Type() fs.FileMode {
-	switch e.n.kind {
-	case folder:
-		return fs.ModeDir
-	case link:
-		return fs.ModeSymlink
-	}
-	return 0
+	return n.List(), nil
 }

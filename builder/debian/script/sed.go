@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The osbuild authors
 // SPDX-License-Identifier: Apache-2.0
 
-package handlers
+package script
 
 import (
 	"regexp"
@@ -18,18 +18,18 @@ type sedCommand struct {
 }
 
 // sed does substitutions and deletions, which is what scripts use it for.
-func sed(c *call) status {
-	if !known(c.args...) {
-		return unsure
+func sed(c *Call) Status {
+	if !Known(c.Args...) {
+		return Unsure
 	}
-	set, values, rest, ok := options(c.args, "Eri", "e", nil)
+	set, values, rest, ok := Options(c.Args, "Eri", "e", nil)
 	if !ok {
-		return unsure
+		return Unsure
 	}
 	scripts := values['e']
 	if len(scripts) == 0 {
 		if len(rest) == 0 {
-			return failure
+			return Failure
 		}
 		scripts, rest = rest[:1], rest[1:]
 	}
@@ -51,48 +51,45 @@ func sed(c *call) status {
 		if i == 0 {
 			text = ""
 		}
-		if !c.r.has(c.path(p)) {
-			return failure
+		if !c.has(c.Path(p)) {
+			return Failure
 		}
-		text += c.contentOf(p)
+		text += c.Content(p)
 	}
-	if !known(text) || !c.spend(searchCost*len(program)*len(text)) {
-		return unsure
+	if !Known(text) || !c.Spend(searchCost*len(program)*len(text)) {
+		return Unsure
 	}
 	changed := runSed(program, text)
-	if !known(changed) {
-		return unsure
+	if !Known(changed) {
+		return Unsure
 	}
-	c.print(changed)
-	return success
+	c.Print(changed)
+	return Success
 }
 
 // sedUnsure leaves a change of a file that is not understood.
-func (c *call) sedUnsure(inPlace bool) status {
+func (c *Call) sedUnsure(inPlace bool) Status {
 	if inPlace {
-		c.leave(c.name + " " + strings.Join(c.args, " "))
+		c.Leave(c.Name + " " + strings.Join(c.Args, " "))
 	}
-	return unsure
+	return Unsure
 }
 
-func (c *call) sedInPlace(program []sedCommand, files []string) status {
+func (c *Call) sedInPlace(program []sedCommand, files []string) Status {
 	for _, p := range files {
-		text := c.contentOf(p)
-		if !known(text) || c.maybe > 0 || !c.spend(searchCost*len(program)*len(text)) {
+		text := c.Content(p)
+		if !Known(text) || c.maybe > 0 || !c.Spend(searchCost*len(program)*len(text)) {
 			return c.sedUnsure(true)
 		}
 		changed := runSed(program, text)
-		if !known(changed) {
+		if !Known(changed) {
 			return c.sedUnsure(true)
 		}
-		if changed != text {
-			if err := c.r.write(c.path(p), changed); err != nil {
-				return c.sedUnsure(true)
-			}
+		if err := c.world.Edit(c.Path(p), text, changed); err != nil {
+			return c.sedUnsure(true)
 		}
-		c.p.did[classFiles] = true
 	}
-	return success
+	return Success
 }
 
 func parseSed(s string, extended bool) (sedCommand, bool) {
@@ -202,7 +199,7 @@ next:
 	for _, line := range lines(text) {
 		for _, cmd := range program {
 			if work += len(line); work > maxWork || len(line) > maxText {
-				return unknown
+				return Unknown
 			}
 			if cmd.address != nil && !cmd.address.MatchString(line) {
 				continue
@@ -217,7 +214,7 @@ next:
 			}
 		}
 		if out.Len() > maxText {
-			return unknown
+			return Unknown
 		}
 		out.WriteString(line)
 		out.WriteByte('\n')

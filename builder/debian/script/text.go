@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The osbuild authors
 // SPDX-License-Identifier: Apache-2.0
 
-package handlers
+package script
 
 import (
 	"regexp"
@@ -92,10 +92,10 @@ func bracket(s string) int {
 	return min(i+1, len(s))
 }
 
-// options splits the arguments of a command: letters of flags, values of
+// Options splits the arguments of a command: letters of flags, values of
 // those that take one, and the rest. An option that it does not know makes it
 // say no. long maps long options to letters; "" ignores one.
-func options(args []string, flags, valued string, long map[string]string) (set map[byte]bool, values map[byte][]string, rest []string, ok bool) {
+func Options(args []string, flags, valued string, long map[string]string) (set map[byte]bool, values map[byte][]string, rest []string, ok bool) {
 	set, values = map[byte]bool{}, map[byte][]string{}
 	for i := 0; i < len(args); i++ {
 		a := args[i]
@@ -153,5 +153,3 @@ func lines(text string) []string {
 	}
 	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 }
-
-func base(p string) string { return p[strings.LastIndexByte(p, '/')+1:] }

@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: The osbuild authors
 // SPDX-License-Identifier: Apache-2.0
 
-package handlers
+package script
 
 import (
+	"io/fs"
 	"slices"
 	"strconv"
 
@@ -11,27 +12,27 @@ import (
 )
 
 // test is [ and test. It reads ! ( ) -a -o with their precedence.
-func test(c *call) status {
-	args := c.args
-	if c.name == "[" {
+func test(c *Call) Status {
+	args := c.Args
+	if c.Name == "[" {
 		if len(args) == 0 || args[len(args)-1] != "]" {
-			return unsure
+			return Unsure
 		}
 		args = args[:len(args)-1]
 	}
-	t := &tester{sh: c.shell, words: args}
+	t := &tester{sh: c.Shell, words: args}
 	if len(args) == 0 {
-		return failure
+		return Failure
 	}
 	s := t.or()
 	if len(t.words) > 0 {
-		return unsure
+		return Unsure
 	}
 	return s
 }
 
 type tester struct {
-	sh    *shell
+	sh    *Shell
 	words []string
 }
 
@@ -43,7 +44,7 @@ func (t *tester) next(word string) bool {
 	return false
 }
 
-func (t *tester) or() status {
+func (t *tester) or() Status {
 	s := t.and()
 	for t.next("-o") {
 		s = s.or(t.and())
@@ -51,7 +52,7 @@ func (t *tester) or() status {
 	return s
 }
 
-func (t *tester) and() status {
+func (t *tester) and() Status {
 	s := t.primary()
 	for t.next("-a") {
 		s = s.not().or(t.primary().not()).not()
@@ -60,23 +61,23 @@ func (t *tester) and() status {
 }
 
 // or is the three-valued or.
-func (s status) or(o status) status {
+func (s Status) or(o Status) Status {
 	switch {
-	case s == success || o == success:
-		return success
-	case s == unsure || o == unsure:
-		return unsure
+	case s == Success || o == Success:
+		return Success
+	case s == Unsure || o == Unsure:
+		return Unsure
 	}
-	return failure
+	return Failure
 }
 
 var comparisons = []string{"=", "==", "!=", "-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-nt", "-ot", "-ef", "<", ">"}
 
-func (t *tester) primary() status {
+func (t *tester) primary() Status {
 	w := t.words
 	switch {
 	case len(w) == 0:
-		return unsure
+		return Unsure
 	case len(w) >= 3 && slices.Contains(comparisons, w[1]):
 		t.words = w[3:]
 		return compare(w[0], w[1], w[2])
@@ -87,7 +88,7 @@ func (t *tester) primary() status {
 		t.words = w[1:]
 		s := t.or()
 		if !t.next(")") {
-			return unsure
+			return Unsure
 		}
 		return s
 	case len(w) >= 2 && len(w[0]) == 2 && w[0][0] == '-':
@@ -95,103 +96,103 @@ func (t *tester) primary() status {
 		return t.sh.unary(w[0], w[1])
 	}
 	t.words = w[1:]
-	if !known(w[0]) {
-		return unsure
+	if !Known(w[0]) {
+		return Unsure
 	}
-	return when(w[0] != "")
+	return When(w[0] != "")
 }
 
-func compare(a, op, b string) status {
-	if !known(a, b) {
-		return unsure
+func compare(a, op, b string) Status {
+	if !Known(a, b) {
+		return Unsure
 	}
 	switch op {
 	case "=", "==":
-		return when(a == b)
+		return When(a == b)
 	case "!=":
-		return when(a != b)
+		return When(a != b)
 	}
 	x, errX := strconv.Atoi(a)
 	y, errY := strconv.Atoi(b)
 	if errX != nil || errY != nil {
-		return unsure
+		return Unsure
 	}
 	switch op {
 	case "-eq":
-		return when(x == y)
+		return When(x == y)
 	case "-ne":
-		return when(x != y)
+		return When(x != y)
 	case "-lt":
-		return when(x < y)
+		return When(x < y)
 	case "-le":
-		return when(x <= y)
+		return When(x <= y)
 	case "-gt":
-		return when(x > y)
+		return When(x > y)
 	case "-ge":
-		return when(x >= y)
+		return When(x >= y)
 	}
-	return unsure
+	return Unsure
 }
 
 // unary are the tests of one word.
-func (sh *shell) unary(op, word string) status {
-	if !known(word) {
-		return unsure
+func (sh *Shell) unary(op, word string) Status {
+	if !Known(word) {
+		return Unsure
 	}
 	switch op {
 	case "-z":
-		return when(word == "")
+		return When(word == "")
 	case "-n":
-		return when(word != "")
+		return When(word != "")
 	case "-t", "-p", "-S", "-b", "-c":
-		return failure
+		return Failure
 	}
 	if word == "" {
-		return failure
+		return Failure
 	}
-	n, real, err := sh.r.find(sh.path(word), op != "-L" && op != "-h")
+	n, _, err := sh.world.Find(sh.Path(word), op != "-L" && op != "-h")
 	if err != nil {
-		return failure
+		return Failure
 	}
 	switch op {
 	case "-e", "-r", "-w":
-		return success
+		return Success
 	case "-d":
-		return when(n.kind == folder)
+		return When(n.Type().IsDir())
 	case "-f":
-		return when(n.kind == file)
+		return When(n.Type().IsRegular())
 	case "-L", "-h":
-		return when(n.kind == link)
+		return When(n.Type() == fs.ModeSymlink)
 	case "-O":
-		return when(owned(sh.r.ownerOf(real, n).User, sh.user))
+		user, _ := n.Owner()
+		return When(user == sh.user)
 	case "-G":
-		return when(owned(sh.r.ownerOf(real, n).Group, sh.r.primaryGroup(sh.user)))
+		_, group := n.Owner()
+		own, _ := sh.world.Group(sh.user)
+		return When(group == own)
 	case "-x":
-		return when(n.kind == folder || n.executable())
+		return When(n.Type().IsDir() || n.Executable())
 	case "-s":
-		text := sh.contentOf(word)
-		if !known(text) {
-			return unsure
+		text := sh.Content(word)
+		if !Known(text) {
+			return Unsure
 		}
-		return when(n.kind == file && text != "")
+		return When(n.Type().IsRegular() && text != "")
 	}
-	return unsure
+	return Unsure
 }
 
-// owned compares names of owners; root has several.
-func owned(a, b string) bool { return a == b || isRoot(a) && isRoot(b) }
-
 // testExpr is [[ ]], which bash has.
-func (sh *shell) testExpr(x syntax.TestExpr) status {
+func (sh *Shell) testExpr(x syntax.TestExpr) Status {
 	switch x := x.(type) {
 	case *syntax.ParenTest:
 		return sh.testExpr(x.X)
 	case *syntax.Word:
 		w := sh.literal(x)
-		if !known(w) {
-			return unsure
+		if !Known(w) {
+			return Unsure
 		}
-		return when(w != "")
+		return When(w != "")
 	case *syntax.UnaryTest:
 		if x.Op == syntax.TsNot {
 			return sh.testExpr(x.X).not()
@@ -209,7 +210,7 @@ func (sh *shell) testExpr(x syntax.TestExpr) status {
 		a, okA := x.X.(*syntax.Word)
 		b, okB := x.Y.(*syntax.Word)
 		if !okA || !okB {
-			return unsure
+			return Unsure
 		}
 		switch x.Op {
 		case syntax.TsMatch, syntax.TsMatchShort:
@@ -219,5 +220,5 @@ func (sh *shell) testExpr(x syntax.TestExpr) status {
 		}
 		return compare(sh.literal(a), x.Op.String(), sh.literal(b))
 	}
-	return unsure
+	return Unsure
 }
