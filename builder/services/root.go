@@ -233,7 +233,7 @@ func PackageItem(env *service.Env, item string, pos derivation.Position) (string
 		return item, nil
 	}
 	if env.Packages == nil {
-		return "", fmt.Errorf("cannot use package %q: %w; give an item, such as go_program(...) or local_file(...)", item, ErrNoPackageSource)
+		return "", service.At(pos, fmt.Errorf("cannot use package %q: %w; give an item, such as go_program(...) or local_file(...)", item, ErrNoPackageSource))
 	}
 	return env.Packages.Package(item, pos)
 }

@@ -51,7 +51,7 @@ func (o *OperatingSystem) packages(env *service.Env) ([]string, error) {
 	for _, name := range o.Packages {
 		item, err := services.PackageItem(env, name, o.Pos)
 		if err != nil {
-			return nil, service.At(o.Pos, err)
+			return nil, err
 		}
 		items = append(items, item)
 	}
