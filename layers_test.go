@@ -62,9 +62,11 @@ var layers = map[string][]string{
 	"builder/debian/items":       {"builder/debian/recipe", "builder/debian/deb", "builder/debian/apt", "builder/debian/control", "builder/realise", "builder/derivation", "runner/spec", "store"},
 	"builder/debian/ldso":        {},
 	"builder/debian/script":      {},
-	"builder/debian/handlers":    {"builder/debian/items", "builder/debian/deb", "builder/debian/control", "builder/debian/ldso", "builder/debian/script", "builder/debian/recipe", "builder/realise", "runner/spec", "store"},
+	"builder/debian/rootfs":      {"builder/debian/deb", "builder/debian/control", "runner/spec"},
+	"builder/debian/handlers":    {"builder/debian/items", "builder/debian/control", "builder/debian/ldso", "builder/debian/script", "builder/debian/rootfs", "builder/debian/recipe", "builder/realise", "runner/spec", "store"},
 
-	"builder/debian/ldso/ldsotest": {},
+	"builder/debian/ldso/ldsotest":     {},
+	"builder/debian/rootfs/rootfstest": {"builder/debian/rootfs", "builder/debian/deb", "builder/debian/control", "runner/spec"},
 }
 
 // TestLayers compares what `go list` says with the table. The commands may

@@ -70,10 +70,10 @@ func (c *call) makeHome(u spec.User) {
 			return
 		}
 	}
-	if !strings.HasPrefix(u.Home, "/var/") || c.r.has(u.Home) {
+	if !strings.HasPrefix(u.Home, "/var/") || c.r.Has(u.Home) {
 		return
 	}
-	if _, err := c.r.mkdirAll(u.Home); err == nil {
+	if _, err := c.r.MkdirAll(u.Home); err == nil {
 		c.own(u.Home, &u.Name, &u.Group, nil)
 	}
 }

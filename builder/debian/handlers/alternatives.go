@@ -6,6 +6,7 @@ package handlers
 import (
 	"strconv"
 
+	"osbuild/builder/debian/rootfs"
 	"osbuild/builder/debian/script"
 )
 
@@ -77,7 +78,7 @@ func updateAlternatives(c *call) script.Status {
 	if at == "" {
 		return script.Unsure
 	}
-	if !c.r.has(alt.path) {
+	if !c.r.Has(alt.path) {
 		return script.Failure // as update-alternatives does
 	}
 	g := c.r.alternatives[group]
@@ -112,7 +113,7 @@ func finishAlternatives(r *root) error {
 		}
 		for _, name := range sorted(best.slaves) {
 			s := best.slaves[name]
-			if !r.has(s.path) {
+			if !r.Has(s.path) {
 				continue
 			}
 			if err := r.alternativeLink(name, s.link, s.path); err != nil {
@@ -126,11 +127,11 @@ func finishAlternatives(r *root) error {
 // alternativeLink makes at -> /etc/alternatives/name -> path. A file of a
 // package in the link's place stays, as it does in Debian.
 func (r *root) alternativeLink(name, at, path string) error {
-	if err := r.put(alternativesDir+name, &node{kind: link, text: path}); err != nil {
+	if err := r.Put(alternativesDir+name, &rootfs.Node{Kind: rootfs.Link, Text: path}); err != nil {
 		return err
 	}
-	if n, _, err := r.find(at, false); err == nil && n.kind != link {
+	if n, _, err := r.Find(at, false); err == nil && n.Kind != rootfs.Link {
 		return nil
 	}
-	return r.put(at, &node{kind: link, text: alternativesDir + name})
+	return r.Put(at, &rootfs.Node{Kind: rootfs.Link, Text: alternativesDir + name})
 }

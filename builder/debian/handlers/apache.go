@@ -6,6 +6,7 @@ package handlers
 import (
 	"strings"
 
+	"osbuild/builder/debian/rootfs"
 	"osbuild/builder/debian/script"
 )
 
@@ -38,11 +39,11 @@ func a2en(kind, ending string) command {
 
 // enableApache makes the links of one name, and of those it depends on.
 func (r *root) enableApache(kind, name, ending string, depth int) bool {
-	n, _, err := r.find(apacheDir+kind+"-available/"+name+ending, true)
-	if err != nil || n.kind != file || depth > 20 {
+	n, _, err := r.Find(apacheDir+kind+"-available/"+name+ending, true)
+	if err != nil || n.Kind != rootfs.File || depth > 20 {
 		return false
 	}
-	text, err := n.bytes()
+	text, err := n.Bytes()
 	if err != nil {
 		return false
 	}
@@ -60,10 +61,10 @@ func (r *root) enableApache(kind, name, ending string, depth int) bool {
 	for _, end := range []string{ending, ".conf"} {
 		available := kind + "-available/" + name + end
 		at := apacheDir + kind + "-enabled/" + name + end
-		if !r.has(apacheDir+available) || r.has(at) {
+		if !r.Has(apacheDir+available) || r.Has(at) {
 			continue
 		}
-		if err := r.put(at, &node{kind: link, text: "../" + available}); err != nil {
+		if err := r.Put(at, &rootfs.Node{Kind: rootfs.Link, Text: "../" + available}); err != nil {
 			return false
 		}
 	}

@@ -37,7 +37,7 @@ frob
 -- beta/root/usr/bin/beta --
 #!/bin/beta
 `)))
-	slices.SortFunc(pkgs, func(a, b *pkg) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(pkgs, func(a, b *pkg) int { return strings.Compare(a.Name, b.Name) })
 	physical := map[store.Path]string{}
 	path := func(name string) store.Path {
 		p, err := store.TextPath(name, nil, nil)
@@ -48,9 +48,9 @@ frob
 	}
 	var set strings.Builder
 	for _, p := range pkgs {
-		item := path(p.name)
-		physical[item] = p.dir
-		fmt.Fprintf(&set, "%s %s %s\n", p.name, p.version, item)
+		item := path(p.Name)
+		physical[item] = p.Dir
+		fmt.Fprintf(&set, "%s %s %s\n", p.Name, p.Version, item)
 	}
 	file := filepath.Join(t.TempDir(), "set")
 	if err := os.WriteFile(file, []byte(set.String()), 0o444); err != nil {

@@ -6,6 +6,7 @@ package handlers
 import (
 	"strings"
 
+	"osbuild/builder/debian/rootfs"
 	"osbuild/builder/debian/script"
 )
 
@@ -31,8 +32,8 @@ func setcap(c *call) script.Status {
 	if !ok || how != "ep" && how != "eip" && how != "pe" {
 		return script.Unsure
 	}
-	n, real, err := c.r.find(c.Path(args[1]), true)
-	if err != nil || n.kind != file {
+	n, real, err := c.r.Find(c.Path(args[1]), true)
+	if err != nil || n.Kind != rootfs.File {
 		return script.Failure
 	}
 	c.r.capabilities[real] = strings.Split(names, ",")

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"unicode/utf16"
 
+	"osbuild/builder/debian/rootfs"
 	"osbuild/builder/debian/script"
 )
 
@@ -39,29 +40,29 @@ func finishCertificates(r *root) error {
 	if r.byName[certificatesPackage] == nil {
 		return nil
 	}
-	dir, _, err := r.find(trustedDir, true)
+	dir, _, err := r.Find(trustedDir, true)
 	if err != nil {
 		return nil
 	}
-	if _, err := r.mkdirAll(localTrustedDir); err != nil {
+	if _, err := r.MkdirAll(localTrustedDir); err != nil {
 		return err
 	}
 	var list, bundle strings.Builder
 	list.WriteString("# The certificates of " + trustedDir + " that are trusted, a line each.\n# A line that begins with ! is one that is not.\n")
 	hashes := map[string]int{}
 	seen := map[[sha256.Size]byte]bool{}
-	err = dir.each("", func(p string, n *node) error {
-		if n.kind != file || !strings.HasSuffix(p, ".crt") {
+	err = dir.Each("", func(p string, n *rootfs.Node) error {
+		if n.Kind != rootfs.File || !strings.HasSuffix(p, ".crt") {
 			return nil
 		}
-		text, err := n.bytes()
+		text, err := n.Bytes()
 		if err != nil {
 			return err
 		}
 		list.WriteString(p + "\n")
 		bundle.WriteString(strings.TrimSuffix(text, "\n") + "\n")
 		name := strings.NewReplacer(" ", "_", "(", "=", ")", "=", ",", "_").Replace(strings.TrimSuffix(path.Base(p), ".crt")) + ".pem"
-		if err := r.put(certsDir+"/"+name, &node{kind: link, text: trustedDir + "/" + p}); err != nil {
+		if err := r.Put(certsDir+"/"+name, &rootfs.Node{Kind: rootfs.Link, Text: trustedDir + "/" + p}); err != nil {
 			return err
 		}
 		block, _ := pem.Decode([]byte(text))
@@ -79,15 +80,15 @@ func finishCertificates(r *root) error {
 		}
 		at := fmt.Sprintf("%s/%s.%d", certsDir, hash, hashes[hash])
 		hashes[hash]++
-		return r.put(at, &node{kind: link, text: name})
+		return r.Put(at, &rootfs.Node{Kind: rootfs.Link, Text: name})
 	})
 	if err != nil {
 		return err
 	}
-	if err := r.create("/etc/ca-certificates.conf", list.String()); err != nil {
+	if err := r.Create("/etc/ca-certificates.conf", list.String()); err != nil {
 		return err
 	}
-	return r.create(certsDir+"/ca-certificates.crt", bundle.String())
+	return r.Create(certsDir+"/ca-certificates.crt", bundle.String())
 }
 
 // subjectHash is the name under which OpenSSL looks for the certificate of a

@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 
+	"osbuild/builder/debian/rootfs"
 	"osbuild/builder/debian/script"
 	"osbuild/runner/spec"
 )
@@ -15,7 +16,7 @@ import (
 // folder.
 func (c *call) into(dst, name string) string {
 	dst = c.Path(dst)
-	if n, _, err := c.r.find(dst, true); err == nil && n.kind == folder {
+	if n, _, err := c.r.Find(dst, true); err == nil && n.Kind == rootfs.Folder {
 		return path.Join(dst, path.Base(name))
 	}
 	return dst
@@ -34,15 +35,15 @@ func ln(c *call) script.Status {
 	}
 	at := c.Path(rest[1])
 	if !set['T'] {
-		n, _, err := c.r.find(at, !set['n'])
-		if err == nil && n.kind == folder {
+		n, _, err := c.r.Find(at, !set['n'])
+		if err == nil && n.Kind == rootfs.Folder {
 			at = path.Join(at, path.Base(rest[0]))
 		}
 	}
-	if n, _, err := c.r.find(at, false); err == nil && (!set['f'] || n.kind == folder) {
+	if n, _, err := c.r.Find(at, false); err == nil && (!set['f'] || n.Kind == rootfs.Folder) {
 		return script.Failure
 	}
-	return script.When(c.r.put(at, &node{kind: link, text: rest[0]}) == nil)
+	return script.When(c.r.Put(at, &rootfs.Node{Kind: rootfs.Link, Text: rest[0]}) == nil)
 }
 
 // copyCost bounds how much scripts copy, as if each file had this many bytes.
@@ -51,29 +52,29 @@ const copyCost = 2 << 10
 // copied makes a copy of what stands at src, with its owner where keep says
 // so.
 func (c *call) copied(src, dst string, keep bool) bool {
-	n, real, err := c.r.find(c.Path(src), true)
-	if err != nil || n.kind == folder && !keep || !c.Spend(copyCost) {
+	n, real, err := c.r.Find(c.Path(src), true)
+	if err != nil || n.Kind == rootfs.Folder && !keep || !c.Spend(copyCost) {
 		return false
 	}
-	o := c.r.ownerOf(real, n)
-	twin := &node{kind: n.kind, from: nil, disk: n.disk, text: n.text, exec: n.exec}
+	o := c.r.OwnerOf(real, n)
+	twin := &rootfs.Node{Kind: n.Kind, From: nil, Disk: n.Disk, Text: n.Text, Exec: n.Exec}
 	if keep || o.Mode&0o111 != 0 {
-		twin.owner = &spec.Owner{User: o.User, Group: o.Group, Mode: o.Mode}
+		twin.Owner = &spec.Owner{User: o.User, Group: o.Group, Mode: o.Mode}
 	}
-	if n.kind == folder {
-		twin.kids = map[string]*node{}
+	if n.Kind == rootfs.Folder {
+		twin.Kids = map[string]*rootfs.Node{}
 	}
 	// A folder that is there stays, with what it has.
-	if have, _, err := c.r.find(dst, true); n.kind != folder || err != nil || have.kind != folder {
-		if err := c.r.put(dst, twin); err != nil {
+	if have, _, err := c.r.Find(dst, true); n.Kind != rootfs.Folder || err != nil || have.Kind != rootfs.Folder {
+		if err := c.r.Put(dst, twin); err != nil {
 			return false
 		}
 	}
-	for _, name := range n.names() {
-		k := n.kids[name]
-		if k.kind == link {
-			target, err := k.target()
-			if err != nil || c.r.put(path.Join(dst, name), &node{kind: link, text: target}) != nil {
+	for _, name := range n.Names() {
+		k := n.Kids[name]
+		if k.Kind == rootfs.Link {
+			target, err := k.Target()
+			if err != nil || c.r.Put(path.Join(dst, name), &rootfs.Node{Kind: rootfs.Link, Text: target}) != nil {
 				return false
 			}
 			continue
@@ -93,7 +94,7 @@ func cp(c *call) script.Status {
 	result := script.Success
 	for _, src := range rest[:len(rest)-1] {
 		dst := c.into(rest[len(rest)-1], src)
-		if set['n'] && c.r.has(dst) {
+		if set['n'] && c.r.Has(dst) {
 			continue
 		}
 		if !c.copied(src, dst, set['p'] || set['a'] || set['r'] || set['R']) {
@@ -108,26 +109,26 @@ func mv(c *call) script.Status {
 	if !ok || len(rest) != 2 {
 		return script.Unsure
 	}
-	n, real, err := c.r.find(c.Path(rest[0]), false)
+	n, real, err := c.r.Find(c.Path(rest[0]), false)
 	if err != nil {
 		return script.Failure
 	}
-	if n.given || n == c.r.top || n.holdsKept() {
+	if n.Given || n == c.r.Top || n.HoldsKept() {
 		return script.Unsure
 	}
 	dst := c.into(rest[1], rest[0])
 	// Nothing goes into itself, nor deeper than an item can be.
-	if _, at, _ := c.r.find(dst, false); strings.HasPrefix(at+"/", real+"/") || len(split(dst))+n.height() > maxFolder {
+	if _, at, _ := c.r.Find(dst, false); strings.HasPrefix(at+"/", real+"/") || n.TooDeep(dst) {
 		return script.Failure
 	}
-	if err := c.r.put(dst, n); err != nil {
+	if err := c.r.Put(dst, n); err != nil {
 		return script.Failure
 	}
-	dir, _, err := c.r.find(path.Dir(real), true)
+	dir, _, err := c.r.Find(path.Dir(real), true)
 	if err != nil {
 		return script.Failure
 	}
-	delete(dir.kids, path.Base(real))
+	delete(dir.Kids, path.Base(real))
 	return script.Success
 }
 
@@ -153,7 +154,7 @@ func install(c *call) script.Status {
 	give := func(p string) script.Status { return c.own(p, one('o'), one('g'), mode) }
 	if set['d'] {
 		for _, p := range rest {
-			if _, err := c.r.mkdirAll(c.Path(p)); err != nil {
+			if _, err := c.r.MkdirAll(c.Path(p)); err != nil {
 				return script.Failure
 			}
 			give(p)
@@ -180,7 +181,7 @@ func ucf(c *call) script.Status {
 	if !ok || len(rest) != 2 {
 		return script.Unsure
 	}
-	if c.r.has(c.Path(rest[1])) {
+	if c.r.Has(c.Path(rest[1])) {
 		return script.Success
 	}
 	if !script.Known(c.Content(rest[0])) {

@@ -83,7 +83,7 @@ func (p *pkg) questions() {
 		return
 	}
 	p.answers = map[string]string{}
-	text, err := p.member("templates")
+	text, err := p.Member("templates")
 	if err != nil || text == "" {
 		return
 	}

@@ -6,6 +6,7 @@ package handlers
 import (
 	"strings"
 
+	"osbuild/builder/debian/rootfs"
 	"osbuild/builder/debian/script"
 )
 
@@ -16,7 +17,7 @@ var diverts = class{name: "diversions", commands: map[string]command{"dpkg-diver
 func divert(c *call) script.Status {
 	var to, path, by string
 	action := "--add"
-	by = c.p.name
+	by = c.p.Name
 	for i := 0; i < len(c.Args); i++ {
 		value := func() string {
 			if i++; i < len(c.Args) {
@@ -41,39 +42,29 @@ func divert(c *call) script.Status {
 			path = a
 		}
 	}
-	path = merged(path)
-	d, there := c.r.diversions[path]
+	path = rootfs.Merged(path)
+	d, there := c.r.Diversions[path]
 	switch action {
 	case "--listpackage":
 		if there {
-			c.Print(d.by + "\n")
+			c.Print(d.By + "\n")
 		}
 		return script.Success
 	case "--truename":
 		if there {
-			path = d.to
+			path = d.To
 		}
 		c.Print(path + "\n")
 		return script.Success
 	case "--list":
 		return script.When(there)
 	case "--remove":
-		delete(c.r.diversions, path)
+		delete(c.r.Diversions, path)
 		return script.Success
 	}
 	if to == "" {
 		to = path + ".distrib"
 	}
-	c.r.diversions[path] = diversion{to: merged(to), by: by}
+	c.r.Diversions[path] = rootfs.Diversion{To: rootfs.Merged(to), By: by}
 	return script.Success
-}
-
-// merged is a path as deb items have it: without the links of a merged system.
-func merged(p string) string {
-	for _, a := range aliases {
-		if strings.HasPrefix(p, "/"+a+"/") {
-			return "/usr" + p
-		}
-	}
-	return p
 }

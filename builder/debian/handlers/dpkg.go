@@ -68,8 +68,8 @@ func (r *root) installed(name string) *pkg {
 // arch is the architecture of the set.
 func (r *root) arch() string {
 	for _, p := range r.pkgs {
-		if p.meta.Architecture != "all" {
-			return p.meta.Architecture
+		if p.Meta.Architecture != "all" {
+			return p.Meta.Architecture
 		}
 	}
 	return "all"

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"osbuild/builder/debian/rootfs"
 	"osbuild/builder/debian/script"
 	"osbuild/runner/spec"
 )
@@ -25,15 +26,15 @@ var files = class{
 }
 
 // own gives a node an owner and a mode; nil leaves them as they are.
-func (c *call) own(p string, user, group *string, mode func(spec.Owner, *node) uint32) script.Status {
-	n, real, err := c.r.find(c.Path(p), true)
+func (c *call) own(p string, user, group *string, mode func(spec.Owner, *rootfs.Node) uint32) script.Status {
+	n, real, err := c.r.Find(c.Path(p), true)
 	if err != nil {
 		return script.Failure
 	}
-	if n.given && n.kind == file {
+	if n.Given && n.Kind == rootfs.File {
 		return script.Success
 	}
-	o := c.r.ownerOf(real, n)
+	o := c.r.OwnerOf(real, n)
 	if user != nil {
 		o.User = *user
 	}
@@ -43,19 +44,19 @@ func (c *call) own(p string, user, group *string, mode func(spec.Owner, *node) u
 	if mode != nil {
 		o.Mode = mode(o, n)
 	}
-	n.owner = &o
+	n.Owner = &o
 	return script.Success
 }
 
 // below does f for a path and, where it is wanted, for all that lies in it.
 func (c *call) below(p string, all bool, f func(p string) script.Status) script.Status {
 	s := f(p)
-	n, real, err := c.r.find(c.Path(p), true)
-	if err != nil || !all || n.kind != folder {
+	n, real, err := c.r.Find(c.Path(p), true)
+	if err != nil || !all || n.Kind != rootfs.Folder {
 		return s
 	}
-	for _, name := range n.names() {
-		if n.kids[name].kind != link {
+	for _, name := range n.Names() {
+		if n.Kids[name].Kind != rootfs.Link {
 			c.below(path.Join(real, name), true, f)
 		}
 	}
@@ -119,9 +120,9 @@ func chmod(c *call) script.Status {
 }
 
 // parseMode reads an octal mode, or changes such as g+s,o-rwx.
-func parseMode(s string) (func(spec.Owner, *node) uint32, bool) {
+func parseMode(s string) (func(spec.Owner, *rootfs.Node) uint32, bool) {
 	if m, err := strconv.ParseUint(s, 8, 13); err == nil && m <= 0o7777 {
-		return func(spec.Owner, *node) uint32 { return uint32(m) }, true
+		return func(spec.Owner, *rootfs.Node) uint32 { return uint32(m) }, true
 	}
 	type change struct {
 		op    byte
@@ -197,11 +198,11 @@ func parseMode(s string) (func(spec.Owner, *node) uint32, bool) {
 		}
 		changes = append(changes, ch)
 	}
-	return func(o spec.Owner, n *node) uint32 {
+	return func(o spec.Owner, n *rootfs.Node) uint32 {
 		m := o.Mode
 		for _, ch := range changes {
 			bits := ch.bits
-			if n.kind == folder || m&0o111 != 0 {
+			if n.Kind == rootfs.Folder || m&0o111 != 0 {
 				bits |= ch.x
 			}
 			switch ch.op {
@@ -256,17 +257,17 @@ func mkdir(c *call) script.Status {
 		return script.Unsure
 	}
 	for _, p := range rest {
-		if c.r.has(c.Path(p)) {
+		if c.r.Has(c.Path(p)) {
 			if !set['p'] {
 				return script.Failure
 			}
 			continue
 		}
 		if set['p'] {
-			if _, err := c.r.mkdirAll(c.Path(p)); err != nil {
+			if _, err := c.r.MkdirAll(c.Path(p)); err != nil {
 				return script.Failure
 			}
-		} else if !c.r.has(path.Dir(c.Path(p))) || c.r.put(c.Path(p), newFolder()) != nil {
+		} else if !c.r.Has(path.Dir(c.Path(p))) || c.r.Put(c.Path(p), rootfs.NewFolder()) != nil {
 			return script.Failure
 		}
 		if len(values['m']) > 0 {
@@ -286,15 +287,15 @@ func rmdir(c *call) script.Status {
 		return script.Unsure
 	}
 	for _, p := range rest {
-		n, _, err := c.r.find(c.Path(p), false)
-		if err != nil || n.kind != folder || len(n.kids) > 0 {
+		n, _, err := c.r.Find(c.Path(p), false)
+		if err != nil || n.Kind != rootfs.Folder || len(n.Kids) > 0 {
 			return script.Failure
 		}
-		if err := c.r.remove(c.Path(p), false); err != nil {
+		if err := c.r.Remove(c.Path(p), false); err != nil {
 			return script.Unsure
 		}
 		for dir := path.Dir(c.Path(p)); set['p'] && dir != "/"; dir = path.Dir(dir) {
-			if c.r.remove(dir, false) != nil {
+			if c.r.Remove(dir, false) != nil {
 				break
 			}
 		}
@@ -309,14 +310,14 @@ func rm(c *call) script.Status {
 	}
 	result := script.Success
 	for _, p := range rest {
-		if _, _, err := c.r.find(c.Path(p), false); err != nil {
+		if _, _, err := c.r.Find(c.Path(p), false); err != nil {
 			if !set['f'] {
 				result = script.Failure
 			}
 			continue
 		}
-		if err := c.r.remove(c.Path(p), set['r'] || set['R']); err != nil {
-			if errors.Is(err, errKept) {
+		if err := c.r.Remove(c.Path(p), set['r'] || set['R']); err != nil {
+			if errors.Is(err, rootfs.ErrKept) {
 				c.Leave("rm " + p)
 			}
 			result = script.Failure
@@ -332,7 +333,7 @@ func touch(c *call) script.Status {
 		return script.Unsure
 	}
 	for _, p := range rest {
-		if !c.r.has(c.Path(p)) {
+		if !c.r.Has(c.Path(p)) {
 			if err := c.Write(c.Path(p), ""); err != nil {
 				return script.Failure
 			}
@@ -358,14 +359,14 @@ func mktemp(c *call) script.Status {
 	p := "/tmp/tmp." + strconv.Itoa(c.r.temporary)
 	for _, a := range c.Args {
 		if a == "-d" || a == "--directory" {
-			if _, err := c.r.mkdirAll(p); err != nil {
+			if _, err := c.r.MkdirAll(p); err != nil {
 				return script.Unsure
 			}
 			c.Print(p + "\n")
 			return script.Success
 		}
 	}
-	if err := c.r.write(p, ""); err != nil {
+	if err := c.r.Write(p, ""); err != nil {
 		return script.Unsure
 	}
 	c.Print(p + "\n")

@@ -5,11 +5,12 @@
 // data, without running any of them: accounts, owners, links of alternatives,
 // the cache of shared libraries, the files that scripts copy to their places.
 //
-// It owns the builtin package-root. The scripts are read by package
-// script; their commands are claimed by classes, one a file, which change one
-// model of the root ([root]); what nobody claims is said in a warning. It never executes
-// anything, never changes an item, and decides nothing about which packages a
-// system has. Start with [Builtin], then classes, then world.go.
+// It owns the builtin package-root. Package script reads the scripts; their
+// commands are claimed by classes, one a file, which change one model of the
+// root ([root], and the tree of package rootfs); what nobody claims is said in
+// a warning. It never executes anything, never changes an item, and decides
+// nothing about which packages a system has. Start with [Builtin], then
+// classes, then world.go.
 package handlers
 
 import (
@@ -20,6 +21,7 @@ import (
 
 	"osbuild/builder/debian/items"
 	"osbuild/builder/debian/recipe"
+	"osbuild/builder/debian/rootfs"
 	"osbuild/builder/realise"
 	"osbuild/store"
 )
@@ -41,9 +43,9 @@ func (builtin) Build(ctx context.Context, r realise.Request) error {
 	}
 	var pkgs []*pkg
 	for _, e := range set {
-		pkgs = append(pkgs, &pkg{
-			name: e.Package, version: e.Version, item: string(e.Item), dir: r.Physical(store.Path(e.Item)),
-		})
+		pkgs = append(pkgs, &pkg{Package: &rootfs.Package{
+			Name: e.Package, Version: e.Version, Item: string(e.Item), Dir: r.Physical(store.Path(e.Item)),
+		}})
 	}
 	root, err := compose(ctx, pkgs)
 	if err != nil {
@@ -57,7 +59,7 @@ func (builtin) Build(ctx context.Context, r realise.Request) error {
 		}
 		fmt.Fprintln(r.Log, "warning: "+w)
 	}
-	return root.writeTo(r.Outs["out"], string(r.Scratch["out"]), warnings)
+	return root.writeItem(r.Outs["out"], string(r.Scratch["out"]), warnings)
 }
 
 // class is one kind of thing that scripts do: the commands that it claims,
@@ -115,7 +117,7 @@ func init() {
 
 // compose reads the packages and does what their scripts say.
 func compose(ctx context.Context, pkgs []*pkg) (*root, error) {
-	slices.SortFunc(pkgs, func(a, b *pkg) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(pkgs, func(a, b *pkg) int { return strings.Compare(a.Name, b.Name) })
 	r, err := open(ctx, pkgs)
 	if err != nil {
 		return nil, err
@@ -126,11 +128,11 @@ func compose(ctx context.Context, pkgs []*pkg) (*root, error) {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			text, err := p.member(step.name)
+			text, err := p.Member(step.name)
 			if err != nil {
 				return nil, err
 			}
-			if k, ok := wholes[p.name]; ok {
+			if k, ok := wholes[p.Name]; ok {
 				p.did[k] = true
 				continue
 			}
@@ -146,7 +148,7 @@ func compose(ctx context.Context, pkgs []*pkg) (*root, error) {
 		}
 		if step.name == "preinst" {
 			// Scripts of this kind say which files stand aside for others.
-			if r.stacked, err = r.settle(); err != nil {
+			if err := r.Settle(); err != nil {
 				return nil, err
 			}
 		}

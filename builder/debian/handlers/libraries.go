@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"osbuild/builder/debian/ldso"
+	"osbuild/builder/debian/rootfs"
 )
 
 // libraries makes /etc/ld.so.cache, by which the dynamic loader finds shared
@@ -24,10 +25,10 @@ var libraries = class{name: "libraries", finish: func(r *root) error {
 		return err
 	}
 	var found []ldso.Library
-	seen := map[*node]bool{} // two paths of one folder count once
+	seen := map[*rootfs.Node]bool{} // two paths of one folder count once
 	for _, dir := range dirs {
-		n, _, err := r.find(dir, true)
-		if err != nil || n.kind != folder || seen[n] {
+		n, _, err := r.Find(dir, true)
+		if err != nil || n.Kind != rootfs.Folder || seen[n] {
 			continue
 		}
 		seen[n] = true
@@ -40,25 +41,25 @@ var libraries = class{name: "libraries", finish: func(r *root) error {
 	if len(found) == 0 {
 		return nil
 	}
-	return r.write("/etc/ld.so.cache", string(ldso.EncodeCache(found, abi)))
+	return r.Write("/etc/ld.so.cache", string(ldso.EncodeCache(found, abi)))
 }}
 
 // libraryDirs are the folders of ld.so.conf, then those that are built in.
 // Without ld.so.conf, which libc-bin has, all of ld.so.conf.d counts.
 func (r *root) libraryDirs(a ldso.ABI) ([]string, error) {
 	dirs, err := r.loaderConfig("/etc/ld.so.conf", 0)
-	if err == nil && !r.has("/etc/ld.so.conf") {
+	if err == nil && !r.Has("/etc/ld.so.conf") {
 		dirs, err = r.loaderInclude("/etc/ld.so.conf.d/*.conf", 0)
 	}
 	return append(dirs, "/lib/"+a.Triplet, "/usr/lib/"+a.Triplet, "/lib", "/usr/lib"), err
 }
 
 func (r *root) loaderConfig(p string, depth int) ([]string, error) {
-	n, _, err := r.find(p, true)
-	if err != nil || n.kind != file || depth > 10 {
+	n, _, err := r.Find(p, true)
+	if err != nil || n.Kind != rootfs.File || depth > 10 {
 		return nil, nil
 	}
-	text, err := n.bytes()
+	text, err := n.Bytes()
 	if err != nil {
 		return nil, err
 	}
@@ -89,12 +90,12 @@ func (r *root) loaderConfig(p string, depth int) ([]string, error) {
 }
 
 func (r *root) loaderInclude(pattern string, depth int) ([]string, error) {
-	dir, _, err := r.find(path.Dir(pattern), true)
+	dir, _, err := r.Find(path.Dir(pattern), true)
 	if err != nil {
 		return nil, nil
 	}
 	var out []string
-	for _, name := range dir.names() {
+	for _, name := range dir.Names() {
 		if ok, err := path.Match(path.Base(pattern), name); err == nil && ok {
 			more, err := r.loaderConfig(path.Join(path.Dir(pattern), name), depth)
 			if err != nil {
@@ -108,14 +109,14 @@ func (r *root) loaderInclude(pattern string, depth int) ([]string, error) {
 
 // librariesIn are the entries of one folder, by the name that a library says
 // it has; a link of that name is made where there is none.
-func (r *root) librariesIn(dir string, n *node, a ldso.ABI) ([]ldso.Library, error) {
+func (r *root) librariesIn(dir string, n *rootfs.Node, a ldso.ABI) ([]ldso.Library, error) {
 	var out []ldso.Library
-	for _, name := range n.names() {
+	for _, name := range n.Names() {
 		if !ldso.LibraryName(name) {
 			continue
 		}
-		target, _, err := r.find(path.Join(dir, name), true)
-		if err != nil || target.kind != file {
+		target, _, err := r.Find(path.Join(dir, name), true)
+		if err != nil || target.Kind != rootfs.File {
 			continue
 		}
 		p, err := r.lookInto(target)
@@ -126,10 +127,10 @@ func (r *root) librariesIn(dir string, n *node, a ldso.ABI) ([]ldso.Library, err
 			continue
 		}
 		entry := name
-		if p.Soname != "" && !strings.Contains(p.Soname, "/") && !forLinker(n.kids[name], name, p.Soname) {
+		if p.Soname != "" && !strings.Contains(p.Soname, "/") && !forLinker(n.Kids[name], name, p.Soname) {
 			entry = p.Soname
-			if n.kids[entry] == nil {
-				if err := r.put(path.Join(dir, entry), &node{kind: link, text: name}); err != nil {
+			if n.Kids[entry] == nil {
+				if err := r.Put(path.Join(dir, entry), &rootfs.Node{Kind: rootfs.Link, Text: name}); err != nil {
 					return nil, err
 				}
 			}
@@ -144,12 +145,12 @@ func (r *root) librariesIn(dir string, n *node, a ldso.ABI) ([]ldso.Library, err
 
 // forLinker says whether a link is the one by which the linker finds a
 // library, libx.so, which is an entry of its own.
-func forLinker(n *node, name, soname string) bool {
-	return n.kind == link && strings.HasSuffix(name, ".so") && strings.HasPrefix(soname, name)
+func forLinker(n *rootfs.Node, name, soname string) bool {
+	return n.Kind == rootfs.Link && strings.HasSuffix(name, ".so") && strings.HasPrefix(soname, name)
 }
 
 // lookInto looks into a file of the tree once.
-func (r *root) lookInto(n *node) (*ldso.Program, error) {
+func (r *root) lookInto(n *rootfs.Node) (*ldso.Program, error) {
 	if p, ok := r.programs[n]; ok {
 		if p == nil {
 			return nil, ldso.ErrNoProgram
@@ -158,10 +159,10 @@ func (r *root) lookInto(n *node) (*ldso.Program, error) {
 	}
 	var p *ldso.Program
 	var err error
-	if n.disk == "" {
-		p, err = ldso.ParseProgram(strings.NewReader(n.text))
+	if n.Disk == "" {
+		p, err = ldso.ParseProgram(strings.NewReader(n.Text))
 	} else {
-		p, err = ldso.ReadProgram(n.disk)
+		p, err = ldso.ReadProgram(n.Disk)
 	}
 	if err == nil || errors.Is(err, ldso.ErrNoProgram) {
 		r.programs[n] = p

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"osbuild/builder/debian/deb"
+	"osbuild/builder/debian/rootfs"
 )
 
 // closure is what apt-get would install for these names on an empty system.
@@ -88,7 +89,7 @@ func download(t testing.TB, names []string) []*pkg {
 			t.Fatal(name, err)
 		}
 		f.Close()
-		pkgs = append(pkgs, &pkg{name: name, version: meta.Version, item: "/osbuild/store/" + name, dir: item})
+		pkgs = append(pkgs, &pkg{Package: &rootfs.Package{Name: name, Version: meta.Version, Item: "/osbuild/store/" + name, Dir: item}})
 	}
 	return pkgs
 }
@@ -101,7 +102,7 @@ func live(t testing.TB, pkgs []*pkg) (*root, string) {
 		t.Fatal(err)
 	}
 	out := filepath.Join(t.TempDir(), "out")
-	if err := r.writeTo(out, "/osbuild/store/self", r.warn(nil)); err != nil {
+	if err := r.writeItem(out, "/osbuild/store/self", r.warn(nil)); err != nil {
 		t.Fatal(err)
 	}
 	return r, out
@@ -117,7 +118,7 @@ func TestLive(t *testing.T) {
 	r, out := live(t, pkgs)
 	for _, p := range r.pkgs {
 		if len(p.left) > 0 {
-			t.Errorf("%s: %q is left", p.name, p.left)
+			t.Errorf("%s: %q is left", p.Name, p.left)
 		}
 	}
 	plan, err := os.ReadFile(filepath.Join(out, "activate.json"))
@@ -180,7 +181,7 @@ func BenchmarkRoot(b *testing.B) {
 	for b.Loop() {
 		var again []*pkg
 		for _, p := range pkgs {
-			again = append(again, &pkg{name: p.name, version: p.version, item: p.item, dir: p.dir})
+			again = append(again, &pkg{Package: &rootfs.Package{Name: p.Name, Version: p.Version, Item: p.Item, Dir: p.Dir}})
 		}
 		live(b, again)
 	}

@@ -9,11 +9,11 @@ import "strings"
 // them off, as a new system has it. C.UTF-8 needs none.
 var locales = class{name: "locales", whole: []string{"locales"}, finish: func(r *root) error {
 	const list = "/etc/locale.gen"
-	n, _, err := r.find("/usr/share/i18n/SUPPORTED", true)
-	if err != nil || r.has(list) || r.byName["locales"] == nil {
+	n, _, err := r.Find("/usr/share/i18n/SUPPORTED", true)
+	if err != nil || r.Has(list) || r.byName["locales"] == nil {
 		return nil
 	}
-	text, err := n.bytes()
+	text, err := n.Bytes()
 	if err != nil {
 		return err
 	}
@@ -22,5 +22,5 @@ var locales = class{name: "locales", whole: []string{"locales"}, finish: func(r 
 	for _, line := range lines(text) {
 		b.WriteString("# " + line + "\n")
 	}
-	return r.create(list, b.String())
+	return r.Create(list, b.String())
 }}

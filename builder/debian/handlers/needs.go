@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"osbuild/builder/debian/ldso"
+	"osbuild/builder/debian/rootfs"
 )
 
 // providers are the packages of programs that scripts are written for, and
@@ -46,11 +47,11 @@ func (r *root) checkNeeds(ctx context.Context) error {
 	missing := map[string]*need{}
 	files := map[string]bool{} // names of all that could be a library
 	for _, dir := range []string{"usr", "opt"} {
-		if n := r.top.kids[dir]; n != nil {
-			n.libraryNames(files)
+		if n := r.Top.Kids[dir]; n != nil {
+			libraryNames(n, files)
 		}
 	}
-	lack := func(what string, kind needKind, p string, n *node) {
+	lack := func(what string, kind needKind, p string, n *rootfs.Node) {
 		// An interpreter has one line, by whatever path it is called.
 		key := what
 		if kind == scriptNeed {
@@ -63,17 +64,17 @@ func (r *root) checkNeeds(ctx context.Context) error {
 			missing[key].what = what
 		}
 		user := p
-		if n.from != nil {
-			user = n.from.name + " " + p
+		if n.From != nil {
+			user = n.From.Name + " " + p
 		}
 		missing[key].users = append(missing[key].users, user)
 	}
 	native, _ := ldso.ABIOf(r.arch())
-	visit := func(p string, n *node) error {
+	visit := func(p string, n *rootfs.Node) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if n.kind != file || !n.executable() && r.programs[n] == nil {
+		if n.Kind != rootfs.File || !n.Executable() && r.programs[n] == nil {
 			return nil
 		}
 		prog, err := r.lookInto(n)
@@ -85,7 +86,7 @@ func (r *root) checkNeeds(ctx context.Context) error {
 		}
 		// No package may have anything in /usr/local: such a line is of the
 		// upstream, for whoever installs by hand.
-		if in := prog.Interpreter; in != "" && n.executable() && !strings.HasPrefix(in, "/usr/local/") && !r.interprets(in) {
+		if in := prog.Interpreter; in != "" && n.Executable() && !strings.HasPrefix(in, "/usr/local/") && !r.interprets(in) {
 			kind := loaderNeed
 			if prog.Script {
 				kind = scriptNeed
@@ -102,10 +103,10 @@ func (r *root) checkNeeds(ctx context.Context) error {
 		}
 		return nil
 	}
-	usr := r.top.kids["usr"]
+	usr := r.Top.Kids["usr"]
 	for _, dir := range []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "games"} {
-		if n := usr.kids[dir]; n != nil {
-			if err := n.each("/usr/"+dir, visit); err != nil {
+		if n := usr.Kids[dir]; n != nil {
+			if err := n.Each("/usr/"+dir, visit); err != nil {
 				return err
 			}
 		}
@@ -125,10 +126,10 @@ func (r *root) interprets(p string) bool {
 
 // libraryNames collects the names of libraries wherever they lie: some
 // programs say in themselves where they look.
-func (n *node) libraryNames(into map[string]bool) {
-	for name, k := range n.kids {
-		if k.kind == folder {
-			k.libraryNames(into)
+func libraryNames(n *rootfs.Node, into map[string]bool) {
+	for name, k := range n.Kids {
+		if k.Kind == rootfs.Folder {
+			libraryNames(k, into)
 		} else if strings.Contains(name, ".so") {
 			into[name] = true
 		}
@@ -154,3 +155,6 @@ func (n *need) String() string {
 	}
 	return fmt.Sprintf("%s scripts need %s, %s%s (used by: %s)", path.Base(n.what), n.what, lacks, add, by)
 }
+
+// base is the last name of a path.
+func base(p string) string { return p[strings.LastIndexByte(p, '/')+1:] }

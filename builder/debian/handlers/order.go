@@ -16,7 +16,7 @@ import (
 func (r *root) order() []*pkg {
 	provides := map[string][]*pkg{}
 	for _, p := range r.pkgs {
-		for _, dep := range p.relations("Provides") {
+		for _, dep := range p.Relations("Provides") {
 			for _, rel := range dep {
 				provides[rel.Name] = append(provides[rel.Name], p)
 			}
@@ -30,7 +30,7 @@ func (r *root) order() []*pkg {
 			return
 		}
 		seen[p] = true
-		for _, dep := range slices.Concat(p.relations("Pre-Depends"), p.relations("Depends")) {
+		for _, dep := range slices.Concat(p.Relations("Pre-Depends"), p.Relations("Depends")) {
 			for _, q := range r.satisfying(dep, provides) {
 				place(q)
 			}
@@ -44,7 +44,7 @@ func (r *root) order() []*pkg {
 	}
 	for _, essential := range []bool{true, false} {
 		for _, p := range r.pkgs {
-			if p.meta.Essential == essential {
+			if p.Meta.Essential == essential {
 				place(p)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"osbuild/builder/debian/rootfs"
 	"osbuild/builder/debian/script"
 )
 
@@ -61,20 +62,20 @@ func finishPAM(r *root) error {
 	chosen := choosePAM(all)
 	made := false
 	for _, s := range pamStacks {
-		template, _, err := r.find(pamTemplateDir+"/common-"+s.file, true)
+		template, _, err := r.Find(pamTemplateDir+"/common-"+s.file, true)
 		at := pamConfigDir + "/common-" + s.file
-		if err != nil || template.kind != file || r.has(at) {
+		if err != nil || template.Kind != rootfs.File || r.Has(at) {
 			continue
 		}
-		text, err := template.bytes()
+		text, err := template.Bytes()
 		if err != nil {
 			return err
 		}
 		config, state := s.fill(text, chosen)
-		if err := r.create(at, config); err != nil {
+		if err := r.Create(at, config); err != nil {
 			return err
 		}
-		if err := r.create(path.Join(pamStateDir, s.file), state); err != nil {
+		if err := r.Create(path.Join(pamStateDir, s.file), state); err != nil {
 			return err
 		}
 		made = true
@@ -86,7 +87,7 @@ func finishPAM(r *root) error {
 	for _, p := range all {
 		seen += p.name + "\n"
 	}
-	return r.create(pamStateDir+"/seen", seen)
+	return r.Create(pamStateDir+"/seen", seen)
 }
 
 // pamProfile is a file of pamProfileDir.
@@ -99,17 +100,17 @@ type pamProfile struct {
 // pamProfiles are all, in the order of their lines: the highest priority
 // first, and of equal ones the last name.
 func (r *root) pamProfiles() ([]pamProfile, error) {
-	dir, _, err := r.find(pamProfileDir, true)
+	dir, _, err := r.Find(pamProfileDir, true)
 	if err != nil {
 		return nil, nil
 	}
 	var all []pamProfile
-	for _, name := range dir.names() {
-		n, _, err := r.find(pamProfileDir+"/"+name, true)
-		if err != nil || n.kind != file || strings.HasSuffix(name, "~") {
+	for _, name := range dir.Names() {
+		n, _, err := r.Find(pamProfileDir+"/"+name, true)
+		if err != nil || n.Kind != rootfs.File || strings.HasSuffix(name, "~") {
 			continue
 		}
-		text, err := n.bytes()
+		text, err := n.Bytes()
 		if err != nil {
 			return nil, err
 		}

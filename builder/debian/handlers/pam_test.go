@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"osbuild/builder/debian/deb"
+	"osbuild/builder/debian/rootfs"
 )
 
 // pamRoot is a root with these profiles, and templates of two lines that tell
@@ -28,12 +29,12 @@ func pamRoot(t *testing.T, profiles map[string]string) *root {
 	}
 	for _, s := range pamStacks {
 		text := "# " + s.file + ": $" + s.variable + "_primary\n$" + s.variable + "_primary\n--\n$" + s.variable + "_additional\n# end\n"
-		if err := r.create(pamTemplateDir+"/common-"+s.file, text); err != nil {
+		if err := r.Create(pamTemplateDir+"/common-"+s.file, text); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for name, text := range profiles {
-		if err := r.create(pamProfileDir+"/"+name, text); err != nil {
+		if err := r.Create(pamProfileDir+"/"+name, text); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -46,15 +47,15 @@ func pamMade(t *testing.T, r *root) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	for dir, prefix := range map[string]string{pamConfigDir: "", pamStateDir: "state/"} {
-		n, _, err := r.find(dir, true)
+		n, _, err := r.Find(dir, true)
 		if err != nil {
 			continue
 		}
-		for name, kid := range n.kids {
+		for name, kid := range n.Kids {
 			if prefix == "" && !strings.HasPrefix(name, "common-") {
 				continue
 			}
-			text, err := kid.bytes()
+			text, err := kid.Bytes()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -191,7 +192,7 @@ func TestPAMSessions(t *testing.T) {
 // system without the templates has no such files at all.
 func TestPAMLeavesAlone(t *testing.T) {
 	r := pamRoot(t, map[string]string{"a": pamProfileText("1", "", "Primary", "\trequired a.so\n")})
-	if err := r.create(pamConfigDir+"/common-auth", "own\n"); err != nil {
+	if err := r.Create(pamConfigDir+"/common-auth", "own\n"); err != nil {
 		t.Fatal(err)
 	}
 	if err := finishPAM(r); err != nil {
@@ -201,7 +202,7 @@ func TestPAMLeavesAlone(t *testing.T) {
 		t.Errorf("made %q", made)
 	}
 	r = pamRoot(t, nil)
-	if err := r.remove(pamTemplateDir, true); err != nil {
+	if err := r.Remove(pamTemplateDir, true); err != nil {
 		t.Fatal(err)
 	}
 	if err := finishPAM(r); err != nil {
@@ -270,7 +271,7 @@ func TestPAMAuthUpdate(t *testing.T) {
 	files, _ := filepath.Glob(filepath.Join(debs, "*.deb"))
 	for _, file := range files {
 		p := unpackDeb(t, file)
-		pkgs[p.name] = p
+		pkgs[p.Name] = p
 	}
 	runtime := pkgs["libpam-runtime"]
 	compare := func(t *testing.T, r *root) {
@@ -307,7 +308,7 @@ func TestPAMAuthUpdate(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, text := range oddPAM {
-			if err := r.create(pamProfileDir+"/"+name, text); err != nil {
+			if err := r.Create(pamProfileDir+"/"+name, text); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -335,7 +336,7 @@ func unpackDeb(t *testing.T, name string) *pkg {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &pkg{name: meta.Package, version: meta.Version, item: "/osbuild/store/x-" + meta.Package, dir: dir}
+	return &pkg{Package: &rootfs.Package{Name: meta.Package, Version: meta.Version, Item: "/osbuild/store/x-" + meta.Package, Dir: dir}}
 }
 
 // realPAMScript runs the script of libpam-runtime in the root $1, which has
@@ -374,19 +375,19 @@ func realPAM(t *testing.T, runtime *pkg, r *root) map[string]string {
 	}
 	write("dev/null", "")
 	for _, member := range []string{"postinst", "templates"} {
-		text, err := runtime.member(member)
+		text, err := runtime.Member(member)
 		if err != nil {
 			t.Fatal(err)
 		}
 		write("var/lib/dpkg/info/libpam-runtime."+member, text)
 	}
 	for from, to := range map[string]string{pamProfileDir: "profiles/", pamTemplateDir: "templates/"} {
-		dir, _, err := r.find(from, true)
+		dir, _, err := r.Find(from, true)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, n := range dir.kids {
-			text, err := n.bytes()
+		for name, n := range dir.Kids {
+			text, err := n.Bytes()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -52,8 +52,8 @@ func (r *root) readStatic() error {
 	}
 	passwd, group := staticUsers, b.String()
 	for p, text := range map[string]*string{passwdMaster: &passwd, groupMaster: &group} {
-		if n, _, err := r.find(p, true); err == nil {
-			if *text, err = n.bytes(); err != nil {
+		if n, _, err := r.Find(p, true); err == nil {
+			if *text, err = n.Bytes(); err != nil {
 				return err
 			}
 		}
@@ -96,7 +96,7 @@ func fieldID(f []string, i int) (*int, bool) {
 // The declaration's accounts win, root is always one of them.
 func (r *root) planned() *spec.Accounts {
 	out := &spec.Accounts{Users: []spec.User{}, Groups: []spec.Group{}}
-	all := r.has(passwdMaster)
+	all := r.Has(passwdMaster)
 	for _, u := range r.static.users {
 		if u.Name != "root" && (all || len(u.SupplementaryGroups) > 0) {
 			out.Users = append(out.Users, u)

@@ -7,22 +7,23 @@ import (
 	"slices"
 	"strings"
 
+	"osbuild/builder/debian/rootfs"
 	"osbuild/runner/spec"
 )
 
-// plan is what activation does for the packages.
-func (w *writer) plan() spec.ActivationPlan {
+// plan is what activation does for the packages; run are folders of /run.
+func (r *root) plan(tree spec.Root, run []spec.Dir) spec.ActivationPlan {
 	plan := spec.ActivationPlan{Version: spec.Version, Steps: []spec.Step{}}
-	if a := w.r.planned(); len(a.Users)+len(a.Groups) > 0 {
+	if a := r.planned(); len(a.Users)+len(a.Groups) > 0 {
 		plan.Steps = append(plan.Steps, spec.Step{Phase: spec.PhaseAccounts, Name: "accounts of packages", Accounts: a})
 	}
-	for _, t := range w.root.Trees {
+	for _, t := range tree.Trees {
 		plan.Steps = append(plan.Steps, spec.Step{Phase: spec.PhaseEtc, Name: t.To + " of packages", Tree: &t})
 	}
-	if len(w.run) > 0 {
-		plan.Steps = append(plan.Steps, spec.Step{Phase: spec.PhaseDirectories, Name: "folders of packages", Directories: w.run})
+	if len(run) > 0 {
+		plan.Steps = append(plan.Steps, spec.Step{Phase: spec.PhaseDirectories, Name: "folders of packages", Directories: run})
 	}
-	if list := w.privileged(); len(list) > 0 {
+	if list := r.privileged(tree); len(list) > 0 {
 		plan.Steps = append(plan.Steps, spec.Step{Phase: spec.PhasePrivileged, Name: "privileged programs of packages", Privileged: list})
 	}
 	return plan
@@ -30,22 +31,22 @@ func (w *writer) plan() spec.ActivationPlan {
 
 // privileged are the programs of /usr and /opt that have more rights than who
 // starts them.
-func (w *writer) privileged() []spec.Privileged {
+func (r *root) privileged(tree spec.Root) []spec.Privileged {
 	var out []spec.Privileged
-	for _, o := range w.root.Owners {
+	for _, o := range tree.Owners {
 		if o.Mode&0o6000 == 0 || o.Mode&0o111 == 0 {
 			continue
 		}
-		n, _, err := w.r.find(o.Path, false)
-		if err != nil || n.kind != file {
+		n, _, err := r.Find(o.Path, false)
+		if err != nil || n.Kind != rootfs.File {
 			continue
 		}
 		out = append(out, spec.Privileged{
 			Program: o.Path, Setuid: o.Mode&0o4000 != 0, Setgid: o.Mode&0o2000 != 0, User: o.User, Group: o.Group,
 		})
 	}
-	for _, p := range sorted(w.r.capabilities) {
-		out = append(out, spec.Privileged{Program: p, Capabilities: w.r.capabilities[p]})
+	for _, p := range sorted(r.capabilities) {
+		out = append(out, spec.Privileged{Program: p, Capabilities: r.capabilities[p]})
 	}
 	slices.SortStableFunc(out, func(a, b spec.Privileged) int { return strings.Compare(a.Program, b.Program) })
 	return out
@@ -68,7 +69,7 @@ func (r *root) list() []listed {
 	out := []listed{}
 	for _, p := range r.pkgs {
 		out = append(out, listed{
-			Package: p.name, Version: p.version, Architecture: p.meta.Architecture, Source: p.meta.Source, Item: p.item,
+			Package: p.Name, Version: p.Version, Architecture: p.Meta.Architecture, Source: p.Meta.Source, Item: p.Item,
 			Scripts: sorted(p.did), Left: p.left,
 		})
 	}

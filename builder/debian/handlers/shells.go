@@ -27,8 +27,8 @@ var shells = class{
 // addShells adds lines that are not there yet.
 func (r *root) addShells(list ...string) error {
 	have := ""
-	if n, _, err := r.find(shellsFile, true); err == nil {
-		if have, err = n.bytes(); err != nil {
+	if n, _, err := r.Find(shellsFile, true); err == nil {
+		if have, err = n.Bytes(); err != nil {
 			return err
 		}
 	} else {
@@ -41,14 +41,14 @@ func (r *root) addShells(list ...string) error {
 			have += s + "\n"
 		}
 	}
-	return r.write(shellsFile, have)
+	return r.Write(shellsFile, have)
 }
 
 func finishShells(r *root) error {
 	var list []string
-	if dir, _, err := r.find("/usr/share/debianutils/shells.d", true); err == nil {
-		for _, name := range dir.names() {
-			text, err := dir.kids[name].bytes()
+	if dir, _, err := r.Find("/usr/share/debianutils/shells.d", true); err == nil {
+		for _, name := range dir.Names() {
+			text, err := dir.Kids[name].Bytes()
 			if err != nil {
 				return err
 			}
@@ -59,17 +59,17 @@ func finishShells(r *root) error {
 			}
 		}
 	}
-	if len(list) == 0 && !r.has(shellsFile) {
+	if len(list) == 0 && !r.Has(shellsFile) {
 		return nil
 	}
 	if err := r.addShells(list...); err != nil {
 		return err
 	}
-	n, _, err := r.find(shellsFile, true)
+	n, _, err := r.Find(shellsFile, true)
 	if err != nil {
 		return err
 	}
-	text, err := n.bytes()
+	text, err := n.Bytes()
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func finishShells(r *root) error {
 		if rest, ok := strings.CutPrefix(line, "/usr/"); ok {
 			twin = "/" + rest
 		}
-		if strings.HasPrefix(line, "/") && r.has(twin) {
+		if strings.HasPrefix(line, "/") && r.Has(twin) {
 			twins = append(twins, twin)
 		}
 	}

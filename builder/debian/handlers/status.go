@@ -7,6 +7,8 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"strings"
+
+	"osbuild/builder/debian/rootfs"
 )
 
 const dpkgDir = "/var/lib/dpkg/"
@@ -22,22 +24,22 @@ var dpkgStatus = class{name: "dpkg status", finish: func(r *root) error {
 		if err := r.stanza(p, &all); err != nil {
 			return err
 		}
-		name := p.name
-		if p.control.Get("Multi-Arch") == "same" {
-			name += ":" + p.meta.Architecture
+		name := p.Name
+		if p.Control.Get("Multi-Arch") == "same" {
+			name += ":" + p.Meta.Architecture
 		}
-		if err := r.create(dpkgDir+"info/"+name+".list", p.listed()); err != nil {
+		if err := r.Create(dpkgDir+"info/"+name+".list", p.listed()); err != nil {
 			return err
 		}
 		for _, member := range []string{"md5sums", "conffiles"} {
-			text, err := p.member(member)
+			text, err := p.Member(member)
 			if err != nil {
 				return err
 			}
 			if text == "" {
 				continue
 			}
-			if err := r.create(dpkgDir+"info/"+name+"."+member, text); err != nil {
+			if err := r.Create(dpkgDir+"info/"+name+"."+member, text); err != nil {
 				return err
 			}
 		}
@@ -45,12 +47,12 @@ var dpkgStatus = class{name: "dpkg status", finish: func(r *root) error {
 	for name, text := range map[string]string{
 		"status": all.String(), "available": "", "diversions": r.diversionList(), "info/format": "1\n", "arch": r.arch() + "\n",
 	} {
-		if err := r.create(dpkgDir+name, text); err != nil {
+		if err := r.Create(dpkgDir+name, text); err != nil {
 			return err
 		}
 	}
 	for _, dir := range []string{"updates", "triggers", "alternatives"} {
-		if _, err := r.mkdirAll(dpkgDir + dir); err != nil {
+		if _, err := r.MkdirAll(dpkgDir + dir); err != nil {
 			return err
 		}
 	}
@@ -59,13 +61,13 @@ var dpkgStatus = class{name: "dpkg status", finish: func(r *root) error {
 
 // listed are the paths of a package in the form of dpkg.
 func (p *pkg) listed() string {
-	return strings.Join(append([]string{"/."}, p.paths...), "\n") + "\n"
+	return strings.Join(append([]string{"/."}, p.Paths...), "\n") + "\n"
 }
 
 // stanza writes the control file of a package as one of an installed one.
 func (r *root) stanza(p *pkg, b *strings.Builder) error {
 	field := func(name, value string) { b.WriteString(name + ": " + value + "\n") }
-	for i, f := range p.control.Fields {
+	for i, f := range p.Control.Fields {
 		if f.Name == "Description" || f.Name == "Homepage" {
 			continue
 		}
@@ -74,14 +76,14 @@ func (r *root) stanza(p *pkg, b *strings.Builder) error {
 			field("Status", "install ok installed")
 		}
 	}
-	if len(p.meta.Conffiles) > 0 {
+	if len(p.Meta.Conffiles) > 0 {
 		b.WriteString("Conffiles:\n")
-		for _, c := range p.meta.Conffiles {
-			n, _, err := r.find(c, true)
-			if err != nil || n.kind != file || n.given {
+		for _, c := range p.Meta.Conffiles {
+			n, _, err := r.Find(c, true)
+			if err != nil || n.Kind != rootfs.File || n.Given {
 				continue
 			}
-			text, err := n.bytes()
+			text, err := n.Bytes()
 			if err != nil {
 				return err
 			}
@@ -90,7 +92,7 @@ func (r *root) stanza(p *pkg, b *strings.Builder) error {
 		}
 	}
 	for _, name := range []string{"Description", "Homepage"} {
-		if v, ok := p.control.Lookup(name); ok {
+		if v, ok := p.Control.Lookup(name); ok {
 			field(name, v)
 		}
 	}
@@ -101,9 +103,9 @@ func (r *root) stanza(p *pkg, b *strings.Builder) error {
 // diversionList is what dpkg-divert would have written.
 func (r *root) diversionList() string {
 	var b strings.Builder
-	for _, from := range sorted(r.diversions) {
-		d := r.diversions[from]
-		b.WriteString(from + "\n" + d.to + "\n" + d.by + "\n")
+	for _, from := range sorted(r.Diversions) {
+		d := r.Diversions[from]
+		b.WriteString(from + "\n" + d.To + "\n" + d.By + "\n")
 	}
 	return b.String()
 }

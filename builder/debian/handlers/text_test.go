@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"osbuild/builder/debian/rootfs"
 	"osbuild/builder/debian/script"
 	"osbuild/runner/spec"
 )
@@ -15,29 +16,29 @@ func TestMode(t *testing.T) {
 	for _, test := range []struct {
 		mode string
 		was  uint32
-		kind kind
+		kind rootfs.Kind
 		want uint32
 	}{
-		{"0640", 0o755, file, 0o640},
-		{"4755", 0o755, file, 0o4755},
-		{"1777", 0o755, folder, 0o1777},
-		{"u+s", 0o755, file, 0o4755},
-		{"g+s", 0o755, file, 0o2755},
-		{"+t", 0o755, folder, 0o1755},
-		{"o-rwx", 0o755, file, 0o750},
-		{"u=rwx,g=rx,o=", 0o777, file, 0o750},
-		{"go-w", 0o777, file, 0o755},
-		{"a+X", 0o644, file, 0o644},
-		{"a+X", 0o644, folder, 0o755},
-		{"+x", 0o644, file, 0o755},
-		{"ug=rw", 0o755, file, 0o665},
+		{"0640", 0o755, rootfs.File, 0o640},
+		{"4755", 0o755, rootfs.File, 0o4755},
+		{"1777", 0o755, rootfs.Folder, 0o1777},
+		{"u+s", 0o755, rootfs.File, 0o4755},
+		{"g+s", 0o755, rootfs.File, 0o2755},
+		{"+t", 0o755, rootfs.Folder, 0o1755},
+		{"o-rwx", 0o755, rootfs.File, 0o750},
+		{"u=rwx,g=rx,o=", 0o777, rootfs.File, 0o750},
+		{"go-w", 0o777, rootfs.File, 0o755},
+		{"a+X", 0o644, rootfs.File, 0o644},
+		{"a+X", 0o644, rootfs.Folder, 0o755},
+		{"+x", 0o644, rootfs.File, 0o755},
+		{"ug=rw", 0o755, rootfs.File, 0o665},
 	} {
 		change, ok := parseMode(test.mode)
 		if !ok {
 			t.Errorf("%s is not read", test.mode)
 			continue
 		}
-		if got := change(spec.Owner{Mode: test.was}, &node{kind: test.kind}); got != test.want {
+		if got := change(spec.Owner{Mode: test.was}, &rootfs.Node{Kind: test.kind}); got != test.want {
 			t.Errorf("%s of %o is %o, want %o", test.mode, test.was, got, test.want)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"osbuild/builder/debian/rootfs"
 	"osbuild/builder/debian/script"
 	"osbuild/runner/spec"
 )
@@ -18,17 +19,17 @@ var temporaryFiles = class{
 	name:     "tmpfiles",
 	commands: map[string]command{"systemd-tmpfiles": func(*call) script.Status { return script.Success }},
 	finish: func(r *root) error {
-		dir, _, err := r.find("/usr/lib/tmpfiles.d", true)
+		dir, _, err := r.Find("/usr/lib/tmpfiles.d", true)
 		if err != nil {
 			return nil
 		}
-		for _, name := range dir.names() {
-			n := dir.kids[name]
+		for _, name := range dir.Names() {
+			n := dir.Kids[name]
 			// systemd's own are for a system that it boots.
-			if n.kind != file || n.from != nil && n.from.name == "systemd" || !strings.HasSuffix(name, ".conf") {
+			if n.Kind != rootfs.File || n.From != nil && n.From.Name == "systemd" || !strings.HasSuffix(name, ".conf") {
 				continue
 			}
-			text, err := n.bytes()
+			text, err := n.Bytes()
 			if err != nil {
 				return err
 			}
@@ -60,13 +61,13 @@ func (r *root) temporaryFile(f []string) {
 	}
 	switch strings.TrimRight(f[0], "!-=~^$") {
 	case "d", "D":
-		n, err := r.mkdirAll(f[1])
-		if err == nil && !n.given {
-			n.owner = &o
+		n, err := r.MkdirAll(f[1])
+		if err == nil && !n.Given {
+			n.Owner = &o
 		}
 	case "L", "L+":
-		if f[6] != "-" && !r.has(f[1]) {
-			_ = r.put(f[1], &node{kind: link, text: f[6]}) // a folder in the way stays
+		if f[6] != "-" && !r.Has(f[1]) {
+			_ = r.Put(f[1], &rootfs.Node{Kind: rootfs.Link, Text: f[6]}) // a folder in the way stays
 		}
 	}
 }

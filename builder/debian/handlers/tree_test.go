@@ -116,8 +116,8 @@ func described(t *testing.T, out string, pkgs []*pkg) map[string]string {
 	for _, l := range root.Usr {
 		dir := out
 		for _, p := range pkgs {
-			if p.item == l.Item {
-				dir = p.dir
+			if p.Item == l.Item {
+				dir = p.Dir
 			}
 		}
 		add(filepath.Join(dir, l.Sub), "/usr")

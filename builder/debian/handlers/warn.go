@@ -22,7 +22,7 @@ func (r *root) warn(ignored []string) []string {
 	}
 	out := slices.Clone(r.warnings)
 	for _, p := range r.pkgs {
-		if len(p.left) == 0 || slices.Contains(ignored, p.name) {
+		if len(p.left) == 0 || slices.Contains(ignored, p.Name) {
 			continue
 		}
 		left := p.left
@@ -31,7 +31,7 @@ func (r *root) warn(ignored []string) []string {
 			more = fmt.Sprintf("; and %d more", len(left)-maxLeft)
 			left = left[:maxLeft]
 		}
-		out = append(out, fmt.Sprintf("package %s: its scripts also run: %s%s", p.name, strings.Join(left, "; "), more))
+		out = append(out, fmt.Sprintf("package %s: its scripts also run: %s%s", p.Name, strings.Join(left, "; "), more))
 	}
 	slices.Sort(out)
 	return out

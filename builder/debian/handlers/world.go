@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"osbuild/builder/debian/rootfs"
 	"osbuild/builder/debian/script"
 	"osbuild/runner/spec"
 )
@@ -39,7 +40,7 @@ func (r *root) readScript(p *pkg, name, text string, args ...string) {
 	// A script of the name config may only ask questions; nothing of it is
 	// worth a word.
 	left := p.left
-	script.Read(world{r, p}, script.Script{Package: p.name, Name: name, Arch: p.meta.Architecture, Args: args}, text)
+	script.Read(world{r, p}, script.Script{Package: p.Name, Name: name, Arch: p.Meta.Architecture, Args: args}, text)
 	if name == "config" {
 		p.left = left
 	}
@@ -79,17 +80,17 @@ func (w world) Leave(command string) {
 }
 
 func (w world) Write(p, text string, mask uint32) error {
-	there := w.r.has(p)
-	if err := w.r.write(p, text); err != nil {
+	there := w.r.Has(p)
+	if err := w.r.Write(p, text); err != nil {
 		return err
 	}
 	if mode := 0o666 &^ mask; !there && mode != 0o644 {
-		n, _, err := w.r.find(p, true)
+		n, _, err := w.r.Find(p, true)
 		if err != nil {
 			return err
 		}
-		if !n.given {
-			n.owner = &spec.Owner{Mode: mode}
+		if !n.Given {
+			n.Owner = &spec.Owner{Mode: mode}
 		}
 	}
 	w.p.did[classFiles] = true
@@ -98,7 +99,7 @@ func (w world) Write(p, text string, mask uint32) error {
 
 func (w world) Edit(p, from, to string) error {
 	if from != to {
-		if err := w.r.write(p, to); err != nil {
+		if err := w.r.Write(p, to); err != nil {
 			return err
 		}
 	}
@@ -123,7 +124,7 @@ func (w world) Group(user string) (string, bool) {
 
 // rootName gives root the one of its names that scripts compare with.
 func rootName(name string) string {
-	if isRoot(name) {
+	if rootfs.IsRoot(name) {
 		return "root"
 	}
 	return name
@@ -132,11 +133,11 @@ func rootName(name string) string {
 // program looks for an executable on the path of scripts.
 func (r *root) program(name string) (string, bool) {
 	if strings.Contains(name, "/") {
-		n, _, err := r.find(name, true)
-		return name, err == nil && n.kind == file && n.executable()
+		n, _, err := r.Find(name, true)
+		return name, err == nil && n.Kind == rootfs.File && n.Executable()
 	}
 	for _, dir := range []string{"/usr/sbin", "/usr/bin"} {
-		if n, _, err := r.find(dir+"/"+name, true); err == nil && n.kind == file {
+		if n, _, err := r.Find(dir+"/"+name, true); err == nil && n.Kind == rootfs.File {
 			return dir + "/" + name, true
 		}
 	}
@@ -144,7 +145,7 @@ func (r *root) program(name string) (string, bool) {
 }
 
 func (w world) Find(p string, follow bool) (script.Node, string, error) {
-	n, real, err := w.r.find(p, follow)
+	n, real, err := w.r.Find(p, follow)
 	if err != nil {
 		return nil, real, err
 	}
@@ -154,21 +155,21 @@ func (w world) Find(p string, follow bool) (script.Node, string, error) {
 // entry is a node as scripts see it, and as the standard library does.
 type entry struct {
 	path string // without links
-	n    *node
+	n    *rootfs.Node
 	r    *root
 }
 
-func (e entry) Executable() bool        { return e.n.executable() }
-func (e entry) Target() (string, error) { return e.n.target() }
+func (e entry) Executable() bool        { return e.n.Executable() }
+func (e entry) Target() (string, error) { return e.n.Target() }
 
 func (e entry) Owner() (user, group string) {
-	o := e.r.ownerOf(e.path, e.n)
+	o := e.r.OwnerOf(e.path, e.n)
 	return rootName(o.User), rootName(o.Group)
 }
 
 func (e entry) Text(most int) (string, error) {
-	if e.n.disk != "" {
-		info, err := os.Lstat(e.n.disk)
+	if e.n.Disk != "" {
+		info, err := os.Lstat(e.n.Disk)
 		if err != nil {
 			return "", err
 		}
@@ -176,7 +177,7 @@ func (e entry) Text(most int) (string, error) {
 			return "", errLong
 		}
 	}
-	text, err := e.n.bytes()
+	text, err := e.n.Bytes()
 	if len(text) > most {
 		return "", errLong
 	}
@@ -187,24 +188,24 @@ var errLong = errors.New("it is too long for a script")
 
 func (e entry) List() []fs.DirEntry {
 	var out []fs.DirEntry
-	for _, name := range e.n.names() {
-		out = append(out, entry{path.Join(e.path, name), e.n.kids[name], e.r})
+	for _, name := range e.n.Names() {
+		out = append(out, entry{path.Join(e.path, name), e.n.Kids[name], e.r})
 	}
 	return out
 }
 
 func (e entry) Name() string               { return path.Base(e.path) }
-func (e entry) IsDir() bool                { return e.n.kind == folder }
+func (e entry) IsDir() bool                { return e.n.Kind == rootfs.Folder }
 func (e entry) Info() (fs.FileInfo, error) { return e, nil }
 func (e entry) Size() int64                { return 0 }
 func (e entry) ModTime() time.Time         { return time.Time{} }
 func (e entry) Sys() any                   { return nil }
 func (e entry) Mode() fs.FileMode          { return e.Type() }
 func (e entry) Type() fs.FileMode {
-	switch e.n.kind {
-	case folder:
+	switch e.n.Kind {
+	case rootfs.Folder:
 		return fs.ModeDir
-	case link:
+	case rootfs.Link:
 		return fs.ModeSymlink
 	}
 	return 0

@@ -60,8 +60,8 @@ one
 greet() { say "hello $1"; }
 `)
 		got := ""
-		if n, _, err := r.find("/etc/out", true); err == nil {
-			text, err := n.bytes()
+		if n, _, err := r.Find("/etc/out", true); err == nil {
+			text, err := n.Bytes()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The osbuild authors
 // SPDX-License-Identifier: Apache-2.0
 
-package handlers
+package rootfs
 
 import (
 	"errors"
@@ -14,40 +14,42 @@ import (
 	"osbuild/runner/spec"
 )
 
-// kind is what a node of the tree is.
-type kind int
+// Kind is what a node of the tree is.
+type Kind int
 
+// What there is in a tree.
 const (
-	folder kind = iota
-	file
-	link
+	Folder Kind = iota
+	File
+	Link
 )
 
-// node is a file, folder or link of the root that the packages make together.
+// Node is a file, folder or link of the root that the packages make together.
 // It holds no bytes that lie in an item: those are read when they are wanted.
-type node struct {
-	kind kind
-	// from is the package that brought it, nil for what a script made.
-	from *pkg
-	// disk is where its bytes lie, "" for what a script made.
-	disk string
-	// text are the bytes of a file, or the target of a link, that has no disk.
-	text string
-	exec bool
-	// given says that the container has it before any package: it is there
+type Node struct {
+	Kind Kind
+	// From is the package that brought it, nil for what a script made.
+	From *Package
+	// Disk is where its bytes lie, "" for what a script made.
+	Disk string
+	// Text are the bytes of a file, or the target of a link, that has no disk.
+	Text string
+	Exec bool
+	// Given says that the container has it before any package: it is there
 	// for scripts to see, and is no part of what they make.
-	given bool
+	Given bool
 	// alias says that a link stands where packages may have a folder, whose
 	// content then goes to where it leads.
 	alias bool
 	// kept says that the bytes lie in a lower of /usr or /opt as they are.
 	kept bool
-	// owner is what a script changed; nil leaves what the package says.
-	owner *spec.Owner
-	kids  map[string]*node
+	// Owner is what a script changed; nil leaves what the package says.
+	Owner *spec.Owner
+	Kids  map[string]*Node
 }
 
-func newFolder() *node { return &node{kind: folder, kids: map[string]*node{}} }
+// NewFolder is an empty folder.
+func NewFolder() *Node { return &Node{Kind: Folder, Kids: map[string]*Node{}} }
 
 // errDepth is for links that lead in a circle, and for trees of a depth that
 // no package has.
@@ -70,37 +72,37 @@ func goodName(name string) bool {
 	return len(name) <= maxName && !strings.ContainsRune(name, 0)
 }
 
-// names are the names of a folder's content, sorted.
-func (n *node) names() []string {
-	list := make([]string, 0, len(n.kids))
-	for name := range n.kids {
+// Names are the names of a folder's content, sorted.
+func (n *Node) Names() []string {
+	list := make([]string, 0, len(n.Kids))
+	for name := range n.Kids {
 		list = append(list, name)
 	}
 	slices.Sort(list)
 	return list
 }
 
-// target is where a link leads.
-func (n *node) target() (string, error) {
-	if n.disk == "" {
-		return n.text, nil
+// Target is where a link leads.
+func (n *Node) Target() (string, error) {
+	if n.Disk == "" {
+		return n.Text, nil
 	}
-	return os.Readlink(n.disk)
+	return os.Readlink(n.Disk)
 }
 
-// bytes are the content of a file.
-func (n *node) bytes() (string, error) {
-	if n.disk == "" {
-		return n.text, nil
+// Bytes are the content of a file.
+func (n *Node) Bytes() (string, error) {
+	if n.Disk == "" {
+		return n.Text, nil
 	}
-	info, err := os.Lstat(n.disk)
+	info, err := os.Lstat(n.Disk)
 	if err != nil {
 		return "", err
 	}
 	if info.Size() > maxFile {
 		return "", errors.New("it is too large to be looked into")
 	}
-	data, err := os.ReadFile(n.disk)
+	data, err := os.ReadFile(n.Disk)
 	return string(data), err
 }
 
@@ -108,22 +110,22 @@ func (n *node) bytes() (string, error) {
 // one place to another are at most configuration.
 const maxFile = 16 << 20
 
-// executable says whether a file may be executed.
-func (n *node) executable() bool {
-	if n.owner != nil {
-		return n.owner.Mode&0o111 != 0
+// Executable says whether a file may be executed.
+func (n *Node) Executable() bool {
+	if n.Owner != nil {
+		return n.Owner.Mode&0o111 != 0
 	}
-	if n.disk == "" {
-		return n.exec
+	if n.Disk == "" {
+		return n.Exec
 	}
-	info, err := os.Lstat(n.disk)
+	info, err := os.Lstat(n.Disk)
 	return err == nil && info.Mode()&0o111 != 0
 }
 
-// find follows a path from the top; follow says whether a link at its end is
+// Find follows a path from the top; follow says whether a link at its end is
 // followed too. It gives the node and its path without links, or the path at
 // which it should be made when only the last name is missing.
-func (r *root) find(p string, follow bool) (*node, string, error) {
+func (r *Root) Find(p string, follow bool) (*Node, string, error) {
 	n, real, err := r.walk(p, follow)
 	if err != nil {
 		return nil, real, &fs.PathError{Op: "find", Path: p, Err: err}
@@ -131,12 +133,12 @@ func (r *root) find(p string, follow bool) (*node, string, error) {
 	return n, real, nil
 }
 
-func (r *root) walk(p string, follow bool) (*node, string, error) {
+func (r *Root) walk(p string, follow bool) (*Node, string, error) {
 	if len(p) > maxPath {
 		return nil, "", errPath
 	}
 	rest := split(p)
-	at, names := []*node{r.top}, []string{}
+	at, names := []*Node{r.Top}, []string{}
 	for links := 0; len(rest) > 0; {
 		name := rest[0]
 		rest = rest[1:]
@@ -150,21 +152,21 @@ func (r *root) walk(p string, follow bool) (*node, string, error) {
 			return nil, "", errPath
 		}
 		here := at[len(at)-1]
-		if here.kind != folder {
+		if here.Kind != Folder {
 			return nil, "", fs.ErrNotExist
 		}
-		next, real := here.kids[name], "/"+strings.Join(append(slices.Clip(names), name), "/")
+		next, real := here.Kids[name], "/"+strings.Join(append(slices.Clip(names), name), "/")
 		if next == nil {
 			if len(rest) > 0 {
 				real = ""
 			}
 			return nil, real, fs.ErrNotExist
 		}
-		if next.kind == link && (follow || len(rest) > 0) {
+		if next.Kind == Link && (follow || len(rest) > 0) {
 			if links++; links > maxLinks {
 				return nil, "", errDepth
 			}
-			target, err := next.target()
+			target, err := next.Target()
 			if err != nil {
 				return nil, "", err
 			}
@@ -190,25 +192,25 @@ func split(p string) []string {
 	return out
 }
 
-// base is the last name of a path.
-func base(p string) string { return p[strings.LastIndexByte(p, '/')+1:] }
+// TooDeep says whether a node would lie deeper at a path than an item can be.
+func (n *Node) TooDeep(p string) bool { return len(split(p))+n.height() > maxFolder }
 
 // height is how deep what lies in a node is.
-func (n *node) height() int {
+func (n *Node) height() int {
 	most := 0
-	for _, k := range n.kids {
+	for _, k := range n.Kids {
 		most = max(most, 1+k.height())
 	}
 	return most
 }
 
-// each visits a node and all below it, parents first, names in order.
-func (n *node) each(p string, visit func(p string, n *node) error) error {
+// Each visits a node and all below it, parents first, names in order.
+func (n *Node) Each(p string, visit func(p string, n *Node) error) error {
 	if err := visit(p, n); err != nil {
 		return err
 	}
-	for _, name := range n.names() {
-		if err := n.kids[name].each(path.Join(p, name), visit); err != nil {
+	for _, name := range n.Names() {
+		if err := n.Kids[name].Each(path.Join(p, name), visit); err != nil {
 			return err
 		}
 	}

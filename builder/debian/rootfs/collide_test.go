@@ -1,19 +1,38 @@
 // SPDX-FileCopyrightText: The osbuild authors
 // SPDX-License-Identifier: Apache-2.0
 
-package handlers
+package rootfs_test
 
 import (
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"golang.org/x/tools/txtar"
+
+	"osbuild/builder/debian/rootfs"
+	"osbuild/builder/debian/rootfs/rootfstest"
 )
 
+// put puts packages together and writes what they make.
+func put(t *testing.T, packages string) error {
+	t.Helper()
+	r, err := rootfs.Open(t.Context(), rootfstest.Plant(t, txtar.Parse([]byte(packages))), "")
+	if err != nil {
+		return err
+	}
+	if err := r.Settle(); err != nil {
+		return err
+	}
+	_, _, err = r.WriteTo(filepath.Join(t.TempDir(), "out"), "/osbuild/store/self", "root.json", "osbuild")
+	return err
+}
+
 // TestCollisions are packages that do not go together. What goes together is
-// in testdata/together.txtar.
+// in testdata/together.txtar of package handlers.
 func TestCollisions(t *testing.T) {
+	const everywhere = " is a folder of every system, and this package has something else there"
 	for _, test := range []struct{ summary, packages, want string }{
 		{
 			"different files in /usr", "-- a/root/usr/x --\n1\n-- b/root/usr/x --\n2\n",
@@ -51,16 +70,20 @@ func TestCollisions(t *testing.T) {
 			"outside of a merged /usr", "-- a/root/bin/x --\n1\n",
 			"cannot read package a: /bin does not lie in /usr",
 		},
+		{"a link for /etc", "-- x/root/etc --\n-> /tmp\n", "cannot read package x: /etc" + everywhere},
+		{"a file for /usr", "-- x/root/usr --\nx\n", "cannot read package x: /usr" + everywhere},
+		{"a file for /var/run", "-- x/root/var/run --\nx\n", "cannot read package x: /var/run" + everywhere},
+		{"a link for /opt", "-- x/root/opt --\n-> /etc\n", "cannot put /opt of package x into a system: something else has this name"},
 		{"a file on the root", "-- a/root/x --\n1\n", "cannot put /x of package a into a system: the root has folders only"},
 		{"the same content", "-- a/root/usr/x --\n1\n-- b/root/usr/x --\n1\n", ""},
 		{"the same link", "-- a/root/usr/x --\n-> y\n-- b/root/usr/x --\n-> y\n", ""},
 		{"three of one file", "-- a/root/usr/x --\n1\n-- b/root/usr/x --\n1\n-- c/control --\nReplaces: a, b\n-- c/root/usr/x --\n3\n", ""},
 	} {
-		_, err := build(t, plant(t, txtar.Parse([]byte(test.packages))))
+		err := put(t, test.packages)
 		switch {
 		case test.want == "" && err != nil, test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
 			t.Errorf("%s: %v\nwant %s", test.summary, err, test.want)
-		case strings.Contains(test.want, "they differ") && !errors.Is(err, ErrConflict):
+		case strings.Contains(test.want, "they differ") && !errors.Is(err, rootfs.ErrConflict):
 			t.Errorf("%s: it is no ErrConflict", test.summary)
 		}
 	}

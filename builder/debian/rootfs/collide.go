@@ -1,14 +1,16 @@
 // SPDX-FileCopyrightText: The osbuild authors
 // SPDX-License-Identifier: Apache-2.0
 
-package handlers
+package rootfs
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"path"
 	"slices"
 
 	"osbuild/builder/debian/control"
@@ -21,93 +23,95 @@ var ErrConflict = errors.New("they differ")
 // collision is a path that two packages have and that is no folder in both.
 type collision struct {
 	path          string
-	first, second *node
+	first, second *Node
 }
 
-// diversion says that other packages' files of a path go elsewhere.
-type diversion struct{ to, by string }
+// Diversion says that other packages' files of a path go elsewhere.
+type Diversion struct{ To, By string }
 
-// settle decides which package's file stands where several have one, and
+// Settle decides which package's file stands where several have one, and
 // tells in which order their trees must lie on one another.
-func (r *root) settle() ([]*pkg, error) {
-	over := map[*pkg][]*pkg{} // what must lie over a package
+func (r *Root) Settle() error {
+	over := map[*Package][]*Package{} // what must lie over a package
 	for _, c := range r.collisions {
 		winner, loser, err := r.judge(c)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if winner == nil {
 			continue
 		}
-		dir, _, err := r.find(c.path[:len(c.path)-len(base(c.path))], true)
+		dir, _, err := r.Find(path.Dir(c.path), true)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		dir.kids[base(c.path)] = winner
-		if winner.kept && !slices.Contains(over[loser.from], winner.from) {
-			over[loser.from] = append(over[loser.from], winner.from)
+		dir.Kids[path.Base(c.path)] = winner
+		if winner.kept && !slices.Contains(over[loser.From], winner.From) {
+			over[loser.From] = append(over[loser.From], winner.From)
 		}
 	}
-	for _, from := range sorted(r.diversions) {
-		d := r.diversions[from]
-		n, real, err := r.find(from, false)
-		if err != nil || n.kind == folder || n.from == nil || n.from.name == d.by {
+	for _, from := range slices.Sorted(maps.Keys(r.Diversions)) {
+		d := r.Diversions[from]
+		n, real, err := r.Find(from, false)
+		if err != nil || n.Kind == Folder || n.From == nil || n.From.Name == d.By {
 			continue
 		}
 		moved := *n
 		moved.kept = false
-		o := r.ownerOf(real, n)
-		moved.owner = &o
-		if err := r.put(d.to, &moved); err != nil {
-			return nil, err
+		o := r.OwnerOf(real, n)
+		moved.Owner = &o
+		if err := r.Put(d.To, &moved); err != nil {
+			return err
 		}
 	}
-	return stack(r.pkgs, over)
+	var err error
+	r.stacked, err = stack(r.pkgs, over)
+	return err
 }
 
 // judge gives the file that stands and the one that does not, or none when
 // they are the same.
-func (r *root) judge(c collision) (winner, loser *node, err error) {
+func (r *Root) judge(c collision) (winner, loser *Node, err error) {
 	a, b := c.first, c.second
-	if now, _, err := r.find(c.path, false); err == nil && now.from != nil {
+	if now, _, err := r.Find(c.path, false); err == nil && now.From != nil {
 		a = now // an earlier collision may have changed it
 	}
-	fail := func(why error) (*node, *node, error) {
-		return nil, nil, fmt.Errorf("cannot put packages %s and %s together: both have %s: %w", a.from.name, b.from.name, c.path, why)
+	fail := func(why error) (*Node, *Node, error) {
+		return nil, nil, fmt.Errorf("cannot put packages %s and %s together: both have %s: %w", a.From.Name, b.From.Name, c.path, why)
 	}
-	if a.kind == folder || b.kind == folder {
+	if a.Kind == Folder || b.Kind == Folder {
 		return fail(errors.New("it is a folder in one of them only; leave one of the two out"))
 	}
 	equal, err := same(a, b)
 	if err != nil {
 		return fail(err)
 	}
-	if d, ok := r.diversions[c.path]; ok && (a.from.name == d.by) != (b.from.name == d.by) {
-		if b.from.name == d.by {
+	if d, ok := r.Diversions[c.path]; ok && (a.From.Name == d.By) != (b.From.Name == d.By) {
+		if b.From.Name == d.By {
 			a, b = b, a
 		}
 		moved := *b
 		moved.kept = false
-		o := r.ownerOf(c.path, b)
-		moved.owner = &o
-		return a, b, r.put(d.to, &moved)
+		o := r.OwnerOf(c.path, b)
+		moved.Owner = &o
+		return a, b, r.Put(d.To, &moved)
 	}
 	switch {
 	case equal:
 		return nil, nil, nil
-	case b.from.replaces(a.from):
+	case b.From.replaces(a.From):
 		return b, a, nil
-	case a.from.replaces(b.from):
+	case a.From.replaces(b.From):
 		return a, b, nil
 	}
 	return fail(fmt.Errorf("%w, and neither replaces the other; leave one of the two out", ErrConflict))
 }
 
 // replaces says whether the package may have files of another one's.
-func (p *pkg) replaces(q *pkg) bool {
-	for _, dep := range p.relations("Replaces") {
+func (p *Package) replaces(q *Package) bool {
+	for _, dep := range p.Relations("Replaces") {
 		for _, rel := range dep {
-			if rel.Name == q.name && (rel.Op == "" || control.Version(q.version).Satisfies(rel.Op, rel.Version)) {
+			if rel.Name == q.Name && (rel.Op == "" || control.Version(q.Version).Satisfies(rel.Op, rel.Version)) {
 				return true
 			}
 		}
@@ -116,20 +120,20 @@ func (p *pkg) replaces(q *pkg) bool {
 }
 
 // stack orders packages by name, but each below those that must lie over it.
-func stack(pkgs []*pkg, over map[*pkg][]*pkg) ([]*pkg, error) {
+func stack(pkgs []*Package, over map[*Package][]*Package) ([]*Package, error) {
 	const (
 		begun = 1
 		done  = 2
 	)
-	state := map[*pkg]int{}
-	var out []*pkg
-	var place func(p *pkg) error
-	place = func(p *pkg) error {
+	state := map[*Package]int{}
+	var out []*Package
+	var place func(p *Package) error
+	place = func(p *Package) error {
 		switch state[p] {
 		case done:
 			return nil
 		case begun:
-			return fmt.Errorf("cannot put the packages together: %s and others replace files of each other", p.name)
+			return fmt.Errorf("cannot put the packages together: %s and others replace files of each other", p.Name)
 		}
 		state[p] = begun
 		for _, q := range over[p] {
@@ -151,25 +155,25 @@ func stack(pkgs []*pkg, over map[*pkg][]*pkg) ([]*pkg, error) {
 
 // same says whether two files or links are alike. Only here are bytes of
 // packages compared, so it costs nothing where nothing collides.
-func same(a, b *node) (bool, error) {
-	if a.kind != b.kind {
+func same(a, b *Node) (bool, error) {
+	if a.Kind != b.Kind {
 		return false, nil
 	}
-	if a.kind == link {
-		s, err := a.target()
+	if a.Kind == Link {
+		s, err := a.Target()
 		if err != nil {
 			return false, err
 		}
-		t, err := b.target()
+		t, err := b.Target()
 		return s == t, err
 	}
-	if a.executable() != b.executable() {
+	if a.Executable() != b.Executable() {
 		return false, nil
 	}
-	if a.disk == "" || b.disk == "" {
-		return a.disk == b.disk && a.text == b.text, nil
+	if a.Disk == "" || b.Disk == "" {
+		return a.Disk == b.Disk && a.Text == b.Text, nil
 	}
-	return sameBytes(a.disk, b.disk)
+	return sameBytes(a.Disk, b.Disk)
 }
 
 func sameBytes(a, b string) (bool, error) {

@@ -1,11 +1,9 @@
 // SPDX-FileCopyrightText: The osbuild authors
 // SPDX-License-Identifier: Apache-2.0
 
-package handlers
+package rootfs
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -18,76 +16,68 @@ import (
 	"osbuild/runner/spec"
 )
 
-// writer writes a root down as an item.
+// writer writes a root down.
 type writer struct {
-	r *root
+	r *Root
 	// out is where the item is made, self its path as others see it.
 	out, self string
+	// own are names of the item that no folder of the root can have.
+	own []string
 
 	root spec.Root
 	// run are the folders of /run, made at each boot.
 	run []spec.Dir
 }
 
-// writeTo makes the item of the root.
-func (r *root) writeTo(out, self string, warnings []string) error {
-	w := &writer{r: r, out: out, self: self}
+// WriteTo writes what an item has of the tree into a folder that it makes, and
+// tells what stands where in a system, and which folders of /run are made at
+// each boot. self is the path of the item as others see it; own are names that
+// other things have in it.
+func (r *Root) WriteTo(out, self string, own ...string) (spec.Root, []spec.Dir, error) {
+	w := &writer{r: r, out: out, self: self, own: own}
 	if err := os.Mkdir(out, 0o755); err != nil {
-		return err
+		return spec.Root{}, nil, err
 	}
-	for _, name := range r.top.names() {
-		if err := w.topLevel(name, r.top.kids[name]); err != nil {
-			return err
+	for _, name := range r.Top.Names() {
+		if err := w.topLevel(name, r.Top.Kids[name]); err != nil {
+			return spec.Root{}, nil, err
 		}
 	}
 	w.root.Usr = append(w.root.Usr, w.lowers("usr")...)
 	w.root.Opt = append(w.root.Opt, w.lowers("opt")...)
 	slices.SortFunc(w.root.Owners, func(a, b spec.Owner) int { return strings.Compare(a.Path, b.Path) })
-	if err := w.document(spec.PackagesRoot, w.root); err != nil {
-		return err
-	}
-	if err := w.document(spec.PackagesPlan, w.plan()); err != nil {
-		return err
-	}
-	if err := w.document(packagesList, r.list()); err != nil {
-		return err
-	}
-	text := ""
-	for _, line := range warnings {
-		text += line + "\n"
-	}
-	return os.WriteFile(filepath.Join(out, warningsFile), []byte(text), 0o644)
+	return w.root, w.run, nil
 }
 
 // topLevel writes one folder of the root.
-func (w *writer) topLevel(name string, n *node) error {
+func (w *writer) topLevel(name string, n *Node) error {
 	p := "/" + name
 	switch {
-	case n.kind == link && n.given:
+	case n.Kind == Link && n.Given:
 		return nil
 	case name == "run":
 		return w.volatile(p, n)
 	case slices.Contains(volatile, name):
 		return nil
-	case (name == "usr" || name == "opt") && n.kind == folder:
+	case (name == "usr" || name == "opt") && n.Kind == Folder:
 		return w.lower(name, n)
-	case slices.Contains(ownNames, name), name == "opt":
+	case slices.Contains(w.own, name), name == "opt":
 		return fmt.Errorf("cannot put %s of package %s into a system: something else has this name", p, n.maker())
-	case n.kind == link:
-		target, err := n.target()
+	case n.Kind == Link:
+		target, err := n.Target()
 		w.root.Links = append(w.root.Links, spec.Link{Path: p, Target: target})
 		return err
-	case n.kind == file:
+	case n.Kind == File:
 		return fmt.Errorf("cannot put %s of package %s into a system: the root has folders only", p, n.maker())
 	case !n.written():
-		if !n.given {
+		if !n.Given {
 			w.root.Dirs = append(w.root.Dirs, w.dir(p, n))
 		}
 		return nil
 	}
 	tree := spec.Tree{From: w.self + p, To: p}
-	err := n.each(p, func(p string, n *node) error {
-		if n.given && n.kind == file {
+	err := n.Each(p, func(p string, n *Node) error {
+		if n.Given && n.Kind == File {
 			return nil
 		}
 		return w.writable(p, n, &tree)
@@ -96,27 +86,18 @@ func (w *writer) topLevel(name string, n *node) error {
 	return err
 }
 
-// ownNames are what lies beside the folders of the root in its item, and the
-// folder that holds the items.
-var ownNames = []string{spec.PackagesRoot, spec.PackagesPlan, packagesList, warningsFile, "osbuild"}
-
-const (
-	packagesList = "packages.json"
-	warningsFile = "warnings"
-)
-
 // maker is the package that brought a node.
-func (n *node) maker() string {
-	if n.from == nil {
+func (n *Node) maker() string {
+	if n.From == nil {
 		return "(by a script)"
 	}
-	return n.from.name
+	return n.From.Name
 }
 
 // written says whether a folder holds more than what every container has.
-func (n *node) written() bool {
-	for _, k := range n.kids {
-		if !k.given {
+func (n *Node) written() bool {
+	for _, k := range n.Kids {
+		if !k.Given {
 			return true
 		}
 	}
@@ -124,27 +105,27 @@ func (n *node) written() bool {
 }
 
 // writable writes a file, folder or link of the defaults for writable folders.
-func (w *writer) writable(p string, n *node, tree *spec.Tree) error {
+func (w *writer) writable(p string, n *Node, tree *spec.Tree) error {
 	at := filepath.Join(w.out, p)
 	exec, err := w.emit(at, n)
-	if err != nil || n.kind == link {
+	if err != nil || n.Kind == Link {
 		return err
 	}
-	if o, ok := w.ownerOf(p, n); ok && !(isRoot(o.User) && isRoot(o.Group) && o.Mode == plainMode(n, exec)) {
+	if o, ok := w.ownerOf(p, n); ok && !(IsRoot(o.User) && IsRoot(o.Group) && o.Mode == plainMode(n, exec)) {
 		tree.Owners = append(tree.Owners, o)
 	}
 	return nil
 }
 
-func plainMode(n *node, exec bool) uint32 {
-	if n.kind == folder || exec {
+func plainMode(n *Node, exec bool) uint32 {
+	if n.Kind == Folder || exec {
 		return 0o755
 	}
 	return 0o644
 }
 
-// dir is an empty folder with its owner.
-func (w *writer) dir(p string, n *node) spec.Dir {
+// Dir is an empty folder with its owner.
+func (w *writer) dir(p string, n *Node) spec.Dir {
 	o, ok := w.ownerOf(p, n)
 	if !ok {
 		o.Mode = 0o755
@@ -153,14 +134,14 @@ func (w *writer) dir(p string, n *node) spec.Dir {
 }
 
 // ownerOf is an owner that somebody speaks of.
-func (w *writer) ownerOf(p string, n *node) (spec.Owner, bool) {
+func (w *writer) ownerOf(p string, n *Node) (spec.Owner, bool) {
 	o := spec.Owner{Path: p}
 	switch {
-	case n.owner != nil:
-		o = *n.owner
+	case n.Owner != nil:
+		o = *n.Owner
 		o.Path = p
-	case n.from != nil:
-		have, ok := n.from.owners[p]
+	case n.From != nil:
+		have, ok := n.From.owners[p]
 		if !ok {
 			return o, false
 		}
@@ -169,7 +150,7 @@ func (w *writer) ownerOf(p string, n *node) (spec.Owner, bool) {
 		return o, false
 	}
 	for _, name := range []*string{&o.User, &o.Group} {
-		if isRoot(*name) {
+		if IsRoot(*name) {
 			*name = ""
 		}
 	}
@@ -177,31 +158,31 @@ func (w *writer) ownerOf(p string, n *node) (spec.Owner, bool) {
 }
 
 // emit makes one node on the disk.
-func (w *writer) emit(at string, n *node) (exec bool, err error) {
-	switch n.kind {
-	case folder:
+func (w *writer) emit(at string, n *Node) (exec bool, err error) {
+	switch n.Kind {
+	case Folder:
 		return false, os.Mkdir(at, 0o755)
-	case link:
-		target, err := n.target()
+	case Link:
+		target, err := n.Target()
 		if err != nil {
 			return false, err
 		}
 		return false, os.Symlink(target, at)
 	}
-	if n.owner != nil {
-		exec = n.owner.Mode&0o111 != 0
+	if n.Owner != nil {
+		exec = n.Owner.Mode&0o111 != 0
 	} else {
-		exec = n.exec
+		exec = n.Exec
 	}
-	if n.disk == "" {
-		return exec, os.WriteFile(at, []byte(n.text), fileMode(exec))
+	if n.Disk == "" {
+		return exec, os.WriteFile(at, []byte(n.Text), fileMode(exec))
 	}
-	from, err := os.Open(n.disk)
+	from, err := os.Open(n.Disk)
 	if err != nil {
 		return false, err
 	}
 	defer from.Close()
-	if n.owner == nil {
+	if n.Owner == nil {
 		info, err := from.Stat()
 		if err != nil {
 			return false, err
@@ -228,7 +209,7 @@ func fileMode(exec bool) os.FileMode {
 
 // lower writes what was made in /usr or /opt; files of packages stay in their
 // items, and only their owners are told.
-func (w *writer) lower(name string, top *node) error {
+func (w *writer) lower(name string, top *Node) error {
 	wrote := false
 	folders := map[string]bool{}
 	// dirs makes the folder of a path, and those above it.
@@ -244,17 +225,17 @@ func (w *writer) lower(name string, top *node) error {
 		wrote = true
 		return os.Mkdir(filepath.Join(w.out, p), 0o755)
 	}
-	err := top.each("/"+name, func(p string, n *node) error {
-		if o, ok := w.ownerOf(p, n); ok && n.kind != link {
-			if n.owner == nil || !isRoot(o.User) || !isRoot(o.Group) || !plain(o, n) {
+	err := top.Each("/"+name, func(p string, n *Node) error {
+		if o, ok := w.ownerOf(p, n); ok && n.Kind != Link {
+			if n.Owner == nil || !IsRoot(o.User) || !IsRoot(o.Group) || !plain(o, n) {
 				w.root.Owners = append(w.root.Owners, o)
 			}
 		}
-		if n.kept || n.given {
+		if n.kept || n.Given {
 			return nil
 		}
-		if n.kind == folder {
-			if n.from != nil || n == top {
+		if n.Kind == Folder {
+			if n.From != nil || n == top {
 				return nil
 			}
 			return dirs(p)
@@ -265,7 +246,7 @@ func (w *writer) lower(name string, top *node) error {
 		_, err := w.emit(filepath.Join(w.out, p), n)
 		return err
 	})
-	if name == "opt" && len(top.kids) == 0 {
+	if name == "opt" && len(top.Kids) == 0 {
 		w.root.Dirs = append(w.root.Dirs, w.dir("/opt", top))
 	}
 	if wrote {
@@ -283,31 +264,19 @@ func (w *writer) lower(name string, top *node) error {
 func (w *writer) lowers(name string) []spec.Lower {
 	var out []spec.Lower
 	for _, p := range w.r.stacked {
-		if _, has := slices.BinarySearch(p.paths, "/"+name); has {
-			out = append(out, spec.Lower{Item: p.item, Sub: deb.RootDir + "/" + name, FHS: true})
+		if _, has := slices.BinarySearch(p.Paths, "/"+name); has {
+			out = append(out, spec.Lower{Item: p.Item, Sub: deb.RootDir + "/" + name, FHS: true})
 		}
 	}
 	return out
 }
 
 // volatile takes the folders that were made below /run.
-func (w *writer) volatile(p string, n *node) error {
-	return n.each(p, func(p string, n *node) error {
-		if n.kind == folder && !n.given {
+func (w *writer) volatile(p string, n *Node) error {
+	return n.Each(p, func(p string, n *Node) error {
+		if n.Kind == Folder && !n.Given {
 			w.run = append(w.run, w.dir(p, n))
 		}
 		return nil
 	})
-}
-
-// document writes a value as JSON.
-func (w *writer) document(name string, v any) error {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(v); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(w.out, name), b.Bytes(), 0o644)
 }

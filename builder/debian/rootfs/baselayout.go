@@ -1,32 +1,32 @@
 // SPDX-FileCopyrightText: The osbuild authors
 // SPDX-License-Identifier: Apache-2.0
 
-package handlers
+package rootfs
 
-import "osbuild/builder/debian/script"
+import "strings"
 
 // aliases are the links of a merged system; a deb item has nothing there.
 var aliases = []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32"}
 
 // give makes what a container has without any package.
-func (r *root) give() {
+func (r *Root) give(unread string) {
 	for _, name := range aliases {
-		r.top.kids[name] = &node{kind: link, text: "usr/" + name, given: true}
+		r.Top.Kids[name] = &Node{Kind: Link, Text: "usr/" + name, Given: true}
 	}
 	for _, name := range append([]string{"usr", "etc", "var"}, volatile...) {
-		n := newFolder()
-		n.given = true
-		r.top.kids[name] = n
+		n := NewFolder()
+		n.Given = true
+		r.Top.Kids[name] = n
 	}
-	r.top.kids["dev"].kids["null"] = &node{kind: file, given: true}
-	lock := newFolder()
-	lock.given = true
-	r.top.kids["run"].kids["lock"] = lock
+	r.Top.Kids["dev"].Kids["null"] = &Node{Kind: File, Given: true}
+	lock := NewFolder()
+	lock.Given = true
+	r.Top.Kids["run"].Kids["lock"] = lock
 	for name, target := range map[string]string{"run": "/run", "lock": "/run/lock"} {
-		r.top.kids["var"].kids[name] = &node{kind: link, text: target, alias: true}
+		r.Top.Kids["var"].Kids[name] = &Node{Kind: Link, Text: target, alias: true}
 	}
 	for _, name := range ownFiles {
-		r.top.kids["etc"].kids[name] = &node{kind: file, text: script.Unknown, given: true}
+		r.Top.Kids["etc"].Kids[name] = &Node{Kind: File, Text: unread, Given: true}
 	}
 }
 
@@ -37,3 +37,13 @@ var volatile = []string{"dev", "proc", "run", "sys", "tmp"}
 // ownFiles are the files of /etc that activation makes of the accounts and
 // of what the system declares: packages do not bring them.
 var ownFiles = []string{"group", "gshadow", "hostname", "hosts", "machine-id", "mtab", "passwd", "resolv.conf", "shadow", "subgid", "subuid"}
+
+// Merged is a path as deb items have it: without the links of a merged system.
+func Merged(p string) string {
+	for _, a := range aliases {
+		if strings.HasPrefix(p, "/"+a+"/") {
+			return "/usr" + p
+		}
+	}
+	return p
+}
