@@ -101,7 +101,7 @@ func (r *Root) Write(p, text string) error {
 		case n.Given:
 			return nil
 		}
-		// The owner stays: it is that of the package, unless a script said
+		// The owner stays: it is that of the package, unless somebody said
 		// another.
 		owner := r.OwnerOf(real, n)
 		n.Exec = n.Executable()

@@ -28,22 +28,22 @@ const (
 // It holds no bytes that lie in an item: those are read when they are wanted.
 type Node struct {
 	Kind Kind
-	// From is the package that brought it, nil for what a script made.
+	// From is the package that brought it, nil for what was made here.
 	From *Package
-	// Disk is where its bytes lie, "" for what a script made.
+	// Disk is where its bytes lie, "" for what was made here.
 	Disk string
 	// Text are the bytes of a file, or the target of a link, that has no disk.
 	Text string
 	Exec bool
 	// Given says that the container has it before any package: it is there
-	// for scripts to see, and is no part of what they make.
+	// to be seen, and is no part of what packages make.
 	Given bool
 	// alias says that a link stands where packages may have a folder, whose
 	// content then goes to where it leads.
 	alias bool
 	// kept says that the bytes lie in a lower of /usr or /opt as they are.
 	kept bool
-	// Owner is what a script changed; nil leaves what the package says.
+	// Owner is what was changed; nil leaves what the package says.
 	Owner *spec.Owner
 	Kids  map[string]*Node
 }

@@ -39,7 +39,7 @@ func (sh *Shell) Input() string { return sh.in.text }
 func (sh *Shell) Sure() bool { return sh.maybe == 0 }
 
 // call reads a simple command: assignments, a function, a command of the
-// shell itself, one of a class, or one that nobody knows.
+// shell itself, one that only works on text, or one of the world.
 func (sh *Shell) call(c *syntax.CallExpr) {
 	sh.last = Success
 	if len(c.Args) == 0 {
