@@ -180,14 +180,14 @@ func (s *Source) Root(items []string, quiet bool, pos derivation.Position) (stri
 	if err != nil {
 		return "", err
 	}
+	if quiet {
+		return recipe.Root(s.graph, "packages", set, []string{recipe.IgnoreAll}, nil, pos)
+	}
 	var ignore []string
-	switch {
-	case quiet:
-		ignore = []string{recipe.IgnoreAll}
-	case s.policy != nil:
+	if s.policy != nil {
 		ignore = s.policy.Ignore
 	}
-	return recipe.Root(s.graph, "packages", set, ignore, pos)
+	return recipe.Root(s.graph, "packages", set, ignore, s.programs(items), pos)
 }
 
 // mentionsPackage says whether a package is among what an item is made from.

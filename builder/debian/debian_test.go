@@ -253,3 +253,30 @@ func TestPolicy(t *testing.T) {
 		t.Errorf("with another suite: stale %v, %v", s.Stale(), err)
 	}
 }
+
+// Programs of packages are found wherever a system names them; other paths are
+// not looked at.
+func TestPrograms(t *testing.T) {
+	s, items := evaluate(t, nil, "web", "tool")
+	text := func(name, content string) string {
+		t.Helper()
+		item, err := s.graph.Text(name, content, false, derivation.Position{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return item
+	}
+	web, tool := items["web"], items["tool"]
+	plan := text("plan", `{"argv":["`+web+`/usr/sbin/web","-c","`+text("conf", "x "+tool+"/bin/tool; "+web+"/var/lib/web")+`"]} `+tool+`/usr/lib/tool/1.2/bin/run.`)
+	made, err := s.graph.Derive(derivation.Derivation{Name: "made", Builder: web + "/usr/bin/build-time"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.graph.FileUnion("system", map[string]string{"plan": plan, "made": made}, false, derivation.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.Join(s.programs([]string{all}), " "), "/bin/tool /usr/lib/tool/1.2/bin/run /usr/sbin/web"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

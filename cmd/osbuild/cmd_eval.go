@@ -175,7 +175,7 @@ func (a *app) packageRoot(ctx context.Context, item store.Path, infos []store.In
 	if err != nil {
 		return nil, nil, err
 	}
-	root, err := recipe.Root(g, "packages", set, []string{recipe.IgnoreAll}, derivation.Position{})
+	root, err := recipe.Root(g, "packages", set, []string{recipe.IgnoreAll}, nil, derivation.Position{})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -52,6 +52,7 @@ func (builtin) Build(ctx context.Context, r realise.Request) error {
 		return err
 	}
 	ignored := strings.Fields(r.Drv.Env["ignore"])
+	root.expect(strings.Fields(r.Drv.Env["programs"]))
 	warnings := root.warn(ignored)
 	for _, w := range warnings {
 		if r.Warn != nil {

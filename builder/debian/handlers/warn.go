@@ -5,6 +5,7 @@ package handlers
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -35,4 +36,25 @@ func (r *root) warn(ignored []string) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// expect warns of programs that the system names and no package has: one that
+// is misspelt would fail only when the system runs.
+func (r *root) expect(programs []string) {
+	for _, p := range programs {
+		place := p
+		if top, _, _ := strings.Cut(p[1:], "/"); top == "bin" || top == "sbin" {
+			place = "/usr" + p
+		}
+		if r.Has(place) {
+			continue
+		}
+		hint := ""
+		for _, dir := range []string{"/usr/bin/", "/usr/sbin/"} {
+			if other := dir + path.Base(p); r.Has(other) {
+				hint = ": it is " + other
+			}
+		}
+		r.warnings = append(r.warnings, fmt.Sprintf("the system names %s, which no package of it has%s", p, hint))
+	}
 }

@@ -34,7 +34,7 @@ const (
 	VersionSet = 1
 	// BuiltinRoot makes what the packages of the list in the variable set make
 	// together. Scripts of the packages in the variable ignore cause no
-	// warning.
+	// warning; paths in the variable programs that are not there cause one.
 	BuiltinRoot = "package-root"
 	VersionRoot = 1
 	// IgnoreAll, among the packages that are ignored, stands for all of them
@@ -73,11 +73,12 @@ func Set(g *derivation.Graph, name string, items []string, pos derivation.Positi
 }
 
 // Root declares what the packages of a set make together. Nothing is said of
-// the scripts of those that are to be ignored.
-func Root(g *derivation.Graph, name, set string, ignore []string, pos derivation.Position) (string, error) {
+// the scripts of those that are to be ignored; programs are paths of which it
+// is said when no package has them.
+func Root(g *derivation.Graph, name, set string, ignore, programs []string, pos derivation.Position) (string, error) {
 	return g.Derive(derivation.Derivation{
 		Name: name, Builder: derivation.BuiltinPrefix + BuiltinRoot, Version: VersionRoot,
-		Env: map[string]string{"set": set, "ignore": strings.Join(ignore, " ")}, Pos: pos,
+		Env: map[string]string{"set": set, "ignore": strings.Join(ignore, " "), "programs": strings.Join(programs, " ")}, Pos: pos,
 	})
 }
 
