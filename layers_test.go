@@ -56,7 +56,7 @@ var layers = map[string][]string{
 	"builder/debian/resolve":     {"builder/debian/control", "builder/debian/lock"},
 	"builder/debian/apt":         {"builder/debian/control", "builder/debian/lock"},
 	"builder/debian/apt/apttest": {},
-	"builder/debian":             {"builder/debian/recipe", "builder/debian/resolve", "builder/debian/apt", "builder/debian/lock", "builder/service", "builder/derivation"},
+	"builder/debian":             {"builder/debian/recipe", "builder/debian/resolve", "builder/debian/apt", "builder/debian/lock", "builder/service", "builder/derivation", "store"},
 	"builder/debian/recipe":      {"builder/debian/lock", "builder/derivation", "store"},
 	"builder/debian/deb":         {"builder/debian/control", "runner/spec"},
 	"builder/debian/items":       {"builder/debian/recipe", "builder/debian/deb", "builder/debian/apt", "builder/debian/control", "builder/realise", "builder/derivation", "runner/spec", "store"},
