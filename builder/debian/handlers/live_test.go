@@ -112,7 +112,7 @@ func live(t testing.TB, pkgs []*pkg) (*root, string) {
 // log has its owner, and ldconfig finds the libraries in the cache.
 func TestLive(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it downloads packages")
+		t.Skip("SKIP-ENV: -short downloads no packages")
 	}
 	pkgs := download(t, closure(t, "nginx-light", "libc-bin"))
 	r, out := live(t, pkgs)
