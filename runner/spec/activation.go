@@ -56,6 +56,7 @@ type Step struct {
 	Accounts    *Accounts    `json:"accounts,omitempty"`
 	Links       []Link       `json:"links,omitempty"`
 	Etc         *Etc         `json:"etc,omitempty"`
+	Limits      *Limits      `json:"limits,omitempty"`
 	Directories []Dir        `json:"directories,omitempty"`
 	Tree        *Tree        `json:"tree,omitempty"`
 	Privileged  []Privileged `json:"privileged,omitempty"`
@@ -131,6 +132,15 @@ type Etc struct {
 	// Yields are names that are left out where the tree of a package, copied
 	// to /etc by another step, has a file of that name.
 	Yields []string `json:"yields,omitempty"`
+}
+
+// Limits makes a limits.conf(5) at To, a regular file of mode 0644, from the
+// one at From. A limit that the kernel would refuse here is lowered to the
+// highest one possible, because pam_limits refuses whole sessions otherwise;
+// the status of the step says so.
+type Limits struct {
+	From string `json:"from"`
+	To   string `json:"to"`
 }
 
 // Privileged is a program that is copied to PrivilegedDir with privileges.

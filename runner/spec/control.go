@@ -20,6 +20,12 @@ const (
 	OpWait = "wait"
 	// OpLogs replies with the last lines of Service's log in Reply.Log.
 	OpLogs = "logs"
+	// OpAction runs the action Action of Service with Args, and replies with
+	// what it wrote in Reply.Log and how it ended in Reply.Exit.
+	OpAction = "action"
+	// OpUpgrade loads the service plan at the path Plan in place of the one
+	// that PID 1 follows, and replies with what became of it in Reply.Upgrade.
+	OpUpgrade = "upgrade"
 	// OpRun (runner) runs Process with descriptors 0-2 of PID 1 and replies
 	// with Exit when it ended.
 	OpRun = "run"
@@ -35,6 +41,10 @@ type Request struct {
 	Service   string   `json:"service,omitempty"`
 	TimeoutMS int      `json:"timeoutMs,omitempty"`
 	Process   *Process `json:"process,omitempty"`
+	// Action and Args are for OpAction, Plan is for OpUpgrade.
+	Action string   `json:"action,omitempty"`
+	Args   []string `json:"args,omitempty"`
+	Plan   string   `json:"plan,omitempty"`
 }
 
 // Reply is one line from osbuild-init.
@@ -49,6 +59,8 @@ type Reply struct {
 	// Exit is how the process of OpRun ended; beside an Error it is the status
 	// of a program that could not be executed, 126 or 127.
 	Exit *Exit `json:"exit,omitempty"`
+	// Upgrade is the answer to OpUpgrade.
+	Upgrade *Upgrade `json:"upgrade,omitempty"`
 	// TimedOut says that OpWait gave up before everything had settled.
 	TimedOut bool `json:"timedOut,omitempty"`
 }
@@ -80,6 +92,42 @@ type ServiceStatus struct {
 	Respawns int `json:"respawns,omitempty"`
 	// Reason says why the service failed, with the last log lines' cause.
 	Reason string `json:"reason,omitempty"`
+	// Warnings are what the programs of a one-shot that is done complained of:
+	// their lines that begin with "warning: ", without that word.
+	Warnings []string `json:"warnings,omitempty"`
+	// Log are the last lines of the log of a service that failed.
+	Log []string `json:"log,omitempty"`
+	// Next says what to do about a service that failed or is disabled.
+	Next string `json:"next,omitempty"`
+	// Transient services vanish when they stop.
+	Transient bool `json:"transient,omitempty"`
+	// Replacement says that another definition of the service takes its place
+	// when it stops.
+	Replacement bool `json:"replacement,omitempty"`
+	// Actions are what `herd ACTION SERVICE` can do besides the usual.
+	Actions []ActionDoc `json:"actions,omitempty"`
+	// Configuration is the file that configures the service, if it has one.
+	Configuration string `json:"configuration,omitempty"`
+}
+
+// ActionDoc names an action of a service.
+type ActionDoc struct {
+	Name          string `json:"name"`
+	Documentation string `json:"documentation,omitempty"`
+}
+
+// Upgrade is what OpUpgrade did, as canonical names, sorted.
+type Upgrade struct {
+	// Unloaded services are gone: the new plan lacks them, and nothing that
+	// stays needs them.
+	Unloaded []string `json:"unloaded,omitempty"`
+	// Replaced services were at rest and have their new definition.
+	Replaced []string `json:"replaced,omitempty"`
+	// Restart are services that run by their old definition until they are
+	// restarted.
+	Restart []string `json:"restart,omitempty"`
+	// Started are services that start by themselves and did not run.
+	Started []string `json:"started,omitempty"`
 }
 
 // StepStatus is an activation step that did not simply succeed.
@@ -87,7 +135,9 @@ type StepStatus struct {
 	Phase string `json:"phase"`
 	Name  string `json:"name"`
 	// Skipped is true where the step could not be done for lack of privilege.
-	Skipped bool   `json:"skipped,omitempty"`
+	Skipped bool `json:"skipped,omitempty"`
+	// Warning is true where the step was done, but not as it was declared.
+	Warning bool   `json:"warning,omitempty"`
 	Reason  string `json:"reason"`
 }
 

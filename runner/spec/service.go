@@ -28,6 +28,24 @@ type Service struct {
 	RespawnDelayMS int          `json:"respawnDelayMs"`
 	Start          Start        `json:"start"`
 	Stop           Stop         `json:"stop"`
+	// Transient services are forgotten when they stop or end, and never
+	// started by a restart of what they depend on.
+	Transient bool     `json:"transient,omitempty"`
+	Actions   []Action `json:"actions,omitempty"`
+	// Configuration is the path of the file that configures the service, for
+	// `herd configuration`.
+	Configuration string `json:"configuration,omitempty"`
+}
+
+// Action is something that a service can be asked to do: a program that runs
+// to completion, or a signal to its main process.
+type Action struct {
+	Name          string `json:"name"`
+	Documentation string `json:"documentation,omitempty"`
+	// Run gets the arguments of the request behind its own, and the process id
+	// of a running service as MAINPID.
+	Run    *Process `json:"run,omitempty"`
+	Signal string   `json:"signal,omitempty"`
 }
 
 // RespawnLimit is "at most Times in Seconds".
