@@ -60,6 +60,31 @@ func (c callSites) argument(p derivation.Position, fault *value.FieldError) (der
 	return p, false
 }
 
+// entry gives the place of what stands under a key in a dict that is written
+// in the call with its parenthesis at p.
+func (c callSites) entry(p derivation.Position, key string) (derivation.Position, bool) {
+	call := c[p]
+	if call == nil {
+		return p, false
+	}
+	for _, arg := range call.Args {
+		if eq, ok := arg.(*syntax.BinaryExpr); ok && eq.Op == syntax.EQ {
+			arg = eq.Y
+		}
+		dict, ok := arg.(*syntax.DictExpr)
+		if !ok {
+			continue
+		}
+		for _, e := range dict.List {
+			e := e.(*syntax.DictEntry)
+			if text, ok := e.Key.(*syntax.Literal); ok && text.Value == key {
+				return position(syntax.Start(e.Value)), true
+			}
+		}
+	}
+	return p, false
+}
+
 // unpacks says whether some argument stands for several.
 func (c callSites) unpacks(args []syntax.Expr) bool {
 	for _, arg := range args {

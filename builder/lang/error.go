@@ -120,6 +120,12 @@ func (l *loader) explainEval(eval *starlark.EvalError) *Error {
 			e.Pos = p
 		}
 	}
+	var entry *value.DefinitionError
+	if errors.As(eval.Unwrap(), &entry) {
+		if p, ok := l.calls.entry(callPlace(eval.CallStack), entry.Field); ok {
+			e.Pos = p
+		}
+	}
 	if own != (derivation.Position{}) {
 		e.Pos = own
 	}

@@ -63,6 +63,9 @@ func (l *loader) loadLibrary(thread *starlark.Thread, name string) (starlark.Str
 	for n, list := range m.Lists {
 		all[n] = l.registry.FromGo(list)
 	}
+	for _, r := range m.Records {
+		all[r.Name] = l.constructors[r.Name]
+	}
 	return all, nil
 }
 

@@ -43,8 +43,10 @@ type loader struct {
 	registry    *value.Registry
 	predeclared starlark.StringDict
 	library     library
-	calls       callSites
-	modules     map[string]*module
+	// constructors are those that modules of the library have.
+	constructors map[string]*value.Schema
+	calls        callSites
+	modules      map[string]*module
 	// visible are the names of the file that the user named: what it defines
 	// and what it loads.
 	visible starlark.StringDict

@@ -22,6 +22,16 @@ func (l *loader) declare() error {
 			return err
 		}
 	}
+	l.constructors = map[string]*value.Schema{}
+	for _, m := range l.library {
+		for _, r := range m.Records {
+			s, err := l.registry.Register(r.Name, r.Proto, r.Doc, r.Convert)
+			if err != nil {
+				return err
+			}
+			l.constructors[r.Name] = s
+		}
+	}
 	for _, declare := range []func() error{l.declareFiles, l.declarePackages, l.declareDerivations, l.declareServices, l.declareKinds} {
 		if err := declare(); err != nil {
 			return err

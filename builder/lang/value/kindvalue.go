@@ -70,6 +70,20 @@ type FieldValue struct {
 	Doc      string
 	Default  starlark.Value // nil when the field must be given
 	Sanitize starlark.Callable
+	// Serialize is a function or a text, or nil.
+	Serialize starlark.Value
+}
+
+// Check gives the field with its default as records will keep it. The error
+// is about the default.
+func (f FieldValue) Check(at *Site) (*FieldValue, error) {
+	if f.Default == nil || f.Default == starlark.None {
+		// None says that there is nothing: what is checked is what is given.
+		return &f, nil
+	}
+	made, err := (&Schema{fields: []Field{{Kind: f.Kind, Sanitize: f.Sanitize}}}).accept(at, 0, f.Default)
+	f.Default = made
+	return &f, err
 }
 
 // String implements [starlark.Value].
@@ -87,9 +101,23 @@ func (f *FieldValue) Truth() starlark.Bool { return true }
 // Hash implements [starlark.Value].
 func (f *FieldValue) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable: field") }
 
+// DefinitionError is a configuration that cannot be defined because of one
+// entry of the dict of its fields.
+type DefinitionError struct {
+	Field string
+	Err   error
+}
+
+// Error is the text of the reason, which names the field.
+func (e *DefinitionError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the reason.
+func (e *DefinitionError) Unwrap() error { return e.Err }
+
 // Configuration makes a schema of fields that a user declared, in the order
-// of the dict. A field may be a type alone.
-func (r *Registry) Configuration(at *Site, name, doc string, fields *starlark.Dict) (*Schema, error) {
+// of the dict. A field may be a type alone. serialize writes the fields that
+// have no serializer of their own; it may be nil.
+func (r *Registry) Configuration(name, doc string, fields *starlark.Dict, serialize starlark.Value) (*Schema, error) {
 	var list []Field
 	for key, v := range fields.Entries() {
 		fieldName, ok := key.(starlark.String)
@@ -98,11 +126,11 @@ func (r *Registry) Configuration(at *Site, name, doc string, fields *starlark.Di
 		}
 		f := Field{Name: string(fieldName)}
 		if fv, ok := v.(*FieldValue); ok {
-			f.Kind, f.Doc, f.Default, f.Sanitize = fv.Kind, fv.Doc, fv.Default, fv.Sanitize
+			f.Kind, f.Doc, f.Default, f.Sanitize, f.Serialize = fv.Kind, fv.Doc, fv.Default, fv.Sanitize, fv.Serialize
 		} else {
 			var err error
 			if f.Kind, err = KindOf(v); err != nil {
-				return nil, fmt.Errorf("cannot define %s: field %s: %w", name, f.Name, err)
+				return nil, &DefinitionError{f.Name, fmt.Errorf("cannot define %s: field %s: %w", name, f.Name, err)}
 			}
 		}
 		if _, optional := f.Kind.(maybe); optional && f.Default == nil {
@@ -115,13 +143,8 @@ func (r *Registry) Configuration(at *Site, name, doc string, fields *starlark.Di
 	if err != nil {
 		return nil, err
 	}
-	for i, f := range s.fields {
-		if f.Required || f.Default == starlark.None {
-			continue
-		}
-		if s.fields[i].Default, err = s.accept(at, i, f.Default); err != nil {
-			return nil, fmt.Errorf("cannot define %s: field %s: the default is wrong: %w", name, f.Name, err)
-		}
+	if s.serialize, err = newSerializers(serialize); err != nil {
+		return nil, Argument("serialize", err)
 	}
 	return s, nil
 }

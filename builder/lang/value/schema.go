@@ -29,6 +29,8 @@ type Schema struct {
 	proto  reflect.Value
 	// convert makes what Go sees of the struct, or is nil.
 	convert func(any) (any, error)
+	// serialize writes the fields that have no serializer of their own.
+	serialize serializers
 }
 
 // Field is one field of a schema.
@@ -42,6 +44,9 @@ type Field struct {
 	Required bool
 	// Sanitize makes the value that is checked and kept of the given one.
 	Sanitize starlark.Callable
+	// Serialize writes the field's value as text: a function of its name and
+	// value, or the text itself. It is nil where the schema has one for all.
+	Serialize starlark.Value
 	// goIndex finds the field in the struct.
 	goIndex []int
 }
@@ -65,7 +70,7 @@ func (s *Schema) finish() error {
 			return fmt.Errorf("cannot define %s: field %s stands twice: %w", s.name, f.Name, ErrSchema)
 		}
 		if f.Name == ReplaceName || !identifier(f.Name) {
-			return fmt.Errorf("cannot define %s: %q cannot name a field: %w", s.name, f.Name, ErrSchema)
+			return &DefinitionError{f.Name, fmt.Errorf("cannot define %s: %q cannot name a field: %w", s.name, f.Name, ErrSchema)}
 		}
 		s.index[f.Name] = i
 	}
