@@ -87,9 +87,13 @@ func extendEtc(_ *service.Env, value, contributions any) (any, error) {
 		return nil, err
 	}
 	all := &EtcFiles{Left: own.Left}
-	names := map[string]*EtcEntry{}
-	for _, e := range slices.Concat(own.Entries, more) {
-		if slices.Contains(own.Left, e.Name) {
+	names, taken := map[string]*EtcEntry{}, map[string]bool{}
+	declared := slices.Concat(own.Entries, more)
+	for _, e := range declared {
+		taken[e.Name] = taken[e.Name] || !e.Fallback
+	}
+	for _, e := range declared {
+		if slices.Contains(own.Left, e.Name) || e.Fallback && taken[e.Name] {
 			continue
 		}
 		if first, twice := names[e.Name]; twice {

@@ -41,6 +41,8 @@ type EtcEntry struct {
 
 	// Yields says that the file of a package goes before this one.
 	Yields bool `star:"-"`
+	// Fallback entries stand back for another one of their name.
+	Fallback bool `star:"-"`
 }
 
 // Validate checks the fields.

@@ -46,11 +46,13 @@ type Module struct {
 	Name  string
 	Types map[string]*service.Type
 	Lists map[string][]*service.Service
+	// Records are constructors that only those have who load them.
+	Records []Record
 	// Source is Starlark text whose globals the module has too.
 	Source string
 }
 
 // Modules are the modules of this package.
 func Modules() []Module {
-	return []Module{baseModule()}
+	return []Module{baseModule(), containersModule()}
 }

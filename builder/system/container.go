@@ -63,6 +63,9 @@ func Containerize(o *OperatingSystem, options ContainerOptions) (*OperatingSyste
 	if len(service.Find(c.Services, services.DummyNetworking)) == 0 {
 		c.Services = append(c.Services, &service.Service{Type: services.DummyNetworking})
 	}
+	if len(service.Find(c.Services, services.RootlessPodman)) > 0 && len(service.Find(c.Services, services.PodmanInContainer)) == 0 {
+		c.Services = append(c.Services, &service.Service{Type: services.PodmanInContainer})
+	}
 	return &c, nil
 }
 
