@@ -25,6 +25,7 @@ var layers = map[string][]string{
 	"store":         {"store/nar", "store/fsys", "store/refscan"},
 	"closure":       {"store"},
 
+	"closure/graph":   {},
 	"closure/segment": {"store/nar"},
 	"closure/layers":  {"closure/segment"},
 	"closure/oci":     {"closure/layers", "closure/segment", "runner/spec", "store/nar"},
@@ -47,7 +48,7 @@ var layers = map[string][]string{
 	"builder/golang":     {"builder/derivation", "store"},
 	"builder/service":    {"builder/derivation"},
 	"builder/services":   {"builder/service", "builder/derivation", "runner/spec"},
-	"builder/system":     {"builder/services", "builder/service", "builder/derivation", "runner/spec"},
+	"builder/system":     {"closure/graph", "builder/services", "builder/service", "builder/derivation", "runner/spec"},
 	"builder/lang/value": {"builder/service", "builder/derivation", "store"},
 	"builder/lang":       {"builder/lang/value", "builder/system", "builder/services", "builder/service", "builder/golang", "builder/derivation", "runner/spec", "store"},
 
