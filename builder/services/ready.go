@@ -119,6 +119,9 @@ func processRecords() []Record {
 			Name: "shepherd_service", Proto: NewShepherdService(), Doc: "A service that PID 1 starts, watches and stops.",
 		},
 		{
+			Name: "action", Proto: &Action{}, Doc: "Something that herd can ask of a service besides the usual: by a program, or by a signal.",
+		},
+		{
 			Name: "fork_exec", Proto: &ForkExec{}, Doc: "Start a service by a program that keeps running.",
 			Convert: func(rec any) (any, error) {
 				f := rec.(*ForkExec)

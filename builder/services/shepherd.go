@@ -26,6 +26,9 @@ type ShepherdService struct {
 	Respawn       *bool               `star:"respawn" doc:"Whether a program that ended by itself is started again. True for fork_exec(...)."`
 	RespawnLimit  *RespawnLimit       `star:"respawn_limit" doc:"More respawns than this disable the service; (5, 30) by default."`
 	RespawnDelay  int                 `star:"respawn_delay_ms" doc:"Milliseconds to wait before a respawn."`
+	Actions       []*Action           `star:"actions" doc:"What herd can ask of the service besides the usual: action(...) records."`
+	Transient     bool                `star:"transient" doc:"Whether the service is forgotten when it stops or ends."`
+	Configuration string              `star:"configuration" doc:"The file that configures the service, shown by herd configuration."`
 
 	// Fallback services stand back, name by name, for any other that provides
 	// the same.
@@ -85,6 +88,19 @@ func (s *ShepherdService) Validate() error {
 	if s.OneShot != nil && *s.OneShot && s.Start != nil && s.Start.Exec != nil && (s.Start.Exec.Ready != nil || s.Start.Exec.PIDFile != "") {
 		return errors.New("field one_shot: a one-shot service is ready when its program has ended; drop ready and pid_file")
 	}
+	for i, a := range s.Actions {
+		if slices.ContainsFunc(s.Actions[:i], func(b *Action) bool { return b.Name == a.Name }) {
+			return fmt.Errorf("field actions: %q stands there twice", a.Name)
+		}
+		if a.Signal != "" && (s.Start == nil || s.Start.Exec == nil || s.OneShot != nil && *s.OneShot) {
+			return fmt.Errorf("field actions: %q sends a signal, and the service has no process that keeps running", a.Name)
+		}
+	}
+	if s.Configuration != "" {
+		if err := fileLike("configuration", s.Configuration); err != nil {
+			return err
+		}
+	}
 	switch stop := s.Stop.(type) {
 	case nil, *Stop:
 	case *Start:
@@ -109,6 +125,11 @@ func (s *ShepherdService) lower() spec.Service {
 		AutoStart:      s.AutoStart,
 		RespawnLimit:   spec.RespawnLimit{Times: respawnTimes, Seconds: respawnSeconds},
 		RespawnDelayMS: s.RespawnDelay,
+		Transient:      s.Transient,
+		Configuration:  s.Configuration,
+	}
+	for _, a := range s.Actions {
+		out.Actions = append(out.Actions, a.lower())
 	}
 	if s.RespawnLimit != nil {
 		out.RespawnLimit = spec.RespawnLimit{Times: s.RespawnLimit.Times, Seconds: s.RespawnLimit.Seconds}
