@@ -40,6 +40,7 @@ var layers = map[string][]string{
 	"runner/account":       {"runner/spec"},
 	"runner/activate/tree": {},
 	"runner/activate":      {"runner/spec", "runner/account", "runner/activate/tree"},
+	"runner/task":          {"runner/spec", "runner/account"},
 	"runner/supervise":     {"runner/spec", "runner/account"},
 
 	"builder/derivation": {"store"},

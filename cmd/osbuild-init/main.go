@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command osbuild-init is the one program that osbuild puts into every system:
-// its PID 1, the interpreter of its activation plan, the tool that talks to
-// its services, and the launcher of run-container scripts. It is static and
-// needs nothing around it.
+// its PID 1, the interpreter of its activation plan and of task plans, the tool
+// that talks to its services, and the launcher of run-container scripts. It is
+// static and needs nothing around it.
 package main
 
 import (
@@ -39,6 +39,7 @@ func commands() []command {
 	return []command{
 		{"init", "BOOT-PLAN", "be PID 1 of a system", runInit},
 		{"activate", "[--boot] [--root DIR] PLAN", "carry out an activation plan", runActivate},
+		{"task", "PLAN", "do the tasks of a plan (entry points of services do)", runTask},
 		{herdName, "ACTION [SERVICE]", "look at and steer services", runHerd},
 		{"run", "OPTION…", "boot a system (run-container scripts do)", runRun},
 		{"become", "", "", func(args []string) (int, error) {
