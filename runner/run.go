@@ -272,8 +272,11 @@ func (c *container) settle(ctx context.Context) (spec.Reply, error) {
 	}
 	for _, s := range reply.Activation {
 		verb := "failed"
-		if s.Skipped {
+		switch {
+		case s.Skipped:
 			verb = "was skipped"
+		case s.Warning:
+			verb = "was not done as declared"
 		}
 		c.warn("activation step %s/%s %s: %s", s.Phase, s.Name, verb, s.Reason)
 	}

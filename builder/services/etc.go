@@ -51,6 +51,9 @@ var Etc = &service.Type{
 			}
 			s := &spec.Etc{Tree: tree}
 			for _, entry := range e.Entries {
+				if entry.Reserved {
+					continue
+				}
 				if entry.Yields {
 					s.Yields = append(s.Yields, entry.Name)
 				}
@@ -118,7 +121,9 @@ func extendEtc(_ *service.Env, value, contributions any) (any, error) {
 func (e *EtcFiles) tree(env *service.Env) (string, error) {
 	files := map[string]string{}
 	for _, entry := range e.Entries {
-		files[entry.Name] = entry.File
+		if !entry.Reserved {
+			files[entry.Name] = entry.File
+		}
 	}
 	return env.Graph.FileUnion("etc", files, false, derivation.Position{})
 }

@@ -41,6 +41,8 @@ type EtcEntry struct {
 
 	// Yields says that the file of a package goes before this one.
 	Yields bool `star:"-"`
+	// Reserved says that an activation step of its own makes the file.
+	Reserved bool `star:"-"`
 	// Fallback entries stand back for another one of their name.
 	Fallback bool `star:"-"`
 }

@@ -10,6 +10,7 @@ import (
 
 	"osbuild/builder/derivation"
 	"osbuild/builder/service"
+	"osbuild/runner/spec"
 )
 
 // PAM collects how programs authenticate users. Extensions change every
@@ -96,7 +97,11 @@ var limitedPrograms = []string{
 	"login", "greetd", "su", "slim", "gdm-password", "sddm", "lightdm", "sudo", "sshd",
 }
 
-// PAMLimits sets resource limits of login sessions.
+// limitsFile is what pam_limits reads, by our PAM files as by Debian's own.
+const limitsFile = "security/limits.conf"
+
+// PAMLimits sets resource limits of login sessions. The activation makes the
+// file, because only there it shows which limits the kernel lets sessions have.
 var PAMLimits = &service.Type{
 	Name:            "pam_limits",
 	Description:     "Resource limits of login sessions.",
@@ -107,24 +112,41 @@ var PAMLimits = &service.Type{
 	HasDefault:      true,
 	ValueDoc:        "list of pam_limits_entry",
 	ContributionDoc: "pam_limits_entry, or a tuple (domain, type, item, value)",
-	ProducesDoc:     "a session entry of login, su, sudo, sshd and the display managers",
-	Extensions: []service.Extension{{Target: PAM, Compute: typed(func(env *service.Env, list []*PAMLimitsEntry) ([]any, error) {
-		var b strings.Builder
-		for _, e := range list {
-			b.WriteString(e.line())
-		}
-		file, err := env.Graph.Text("limits.conf", b.String(), false, derivation.Position{})
-		if err != nil {
-			return nil, err
-		}
-		limits := &PAMEntry{Control: "required", Module: "pam_limits.so", Arguments: []string{"conf=" + file}}
-		return one(&PAMExtension{Transform: func(s *PAMService) *PAMService {
-			if !slices.Contains(limitedPrograms, s.Name) {
-				return s
+	ProducesDoc:     "/etc/security/limits.conf, and a session entry of login, su, sudo, sshd and the display managers that reads it; `herd status` tells of limits that cannot be had",
+	Extensions: []service.Extension{
+		{Target: Activation, Compute: typed(func(env *service.Env, list []*PAMLimitsEntry) ([]any, error) {
+			file, err := limitsItem(env, list)
+			if err != nil {
+				return nil, err
 			}
-			c := *s
-			c.Session = append([]*PAMEntry{limits}, s.Session...)
-			return &c
-		}})
-	})}},
+			return step(spec.Step{Phase: spec.PhaseEtc, Name: "limits", Limits: &spec.Limits{From: file, To: "/etc/" + limitsFile}})
+		})},
+		{Target: Etc, Compute: typed(func(env *service.Env, list []*PAMLimitsEntry) ([]any, error) {
+			file, err := limitsItem(env, list)
+			if err != nil {
+				return nil, err
+			}
+			return one(&EtcEntry{Name: limitsFile, File: file, Reserved: true})
+		})},
+		{Target: PAM, Compute: typed(func(*service.Env, []*PAMLimitsEntry) ([]any, error) {
+			limits := &PAMEntry{Control: "required", Module: "pam_limits.so", Arguments: []string{"conf=/etc/" + limitsFile}}
+			return one(&PAMExtension{Transform: func(s *PAMService) *PAMService {
+				if !slices.Contains(limitedPrograms, s.Name) {
+					return s
+				}
+				c := *s
+				c.Session = append([]*PAMEntry{limits}, s.Session...)
+				return &c
+			}})
+		})},
+	},
+}
+
+// limitsItem is limits.conf(5) as it was declared.
+func limitsItem(env *service.Env, list []*PAMLimitsEntry) (string, error) {
+	var b strings.Builder
+	for _, e := range list {
+		b.WriteString(e.line())
+	}
+	return env.Graph.Text("limits.conf", b.String(), false, derivation.Position{})
 }

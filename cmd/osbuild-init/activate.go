@@ -58,17 +58,15 @@ func runActivate(args []string) (int, error) {
 	o.Boot = boot
 	o.Message = func(line string) { fmt.Fprintf(os.Stderr, "osbuild-init: %s\n", line) }
 	if root.Dir() == "/" {
-		o.Mounts = activate.KernelMounts{}
+		o.Mounts, o.Limits = activate.KernelMounts{}, activate.KernelLimits{}
 		o.Exec = execStep(root)
 	}
 	failed := 0
 	for _, st := range activate.Run(root, document, o) {
-		word := "skipped"
-		if !st.Skipped {
-			word = "failed"
+		if !st.Skipped && !st.Warning {
 			failed++
 		}
-		fmt.Fprintf(os.Stderr, "osbuild-init: activation: %s %s: %s\n", st.Name, word, st.Reason)
+		fmt.Fprintf(os.Stderr, "osbuild-init: activation: %s %s: %s\n", st.Name, st.Outcome(), st.Reason)
 	}
 	if failed > 0 {
 		return 0, fmt.Errorf("%d steps of the activation failed", failed)

@@ -101,11 +101,7 @@ func ask(socket string, req spec.Request) (spec.Reply, error) {
 // all that is known of it.
 func report(w io.Writer, reply spec.Reply, one bool) {
 	for _, st := range reply.Activation {
-		word := "failed"
-		if st.Skipped {
-			word = "skipped"
-		}
-		fmt.Fprintf(w, "activation: %s %s: %s\n", st.Name, word, st.Reason)
+		fmt.Fprintf(w, "activation: %s %s: %s\n", st.Name, st.Outcome(), st.Reason)
 	}
 	if one && len(reply.Services) == 1 {
 		describeService(w, reply.Services[0])

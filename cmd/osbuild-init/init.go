@@ -73,6 +73,7 @@ func runInit(args []string) (int, error) {
 			}
 			o := here(system)
 			o.Boot, o.Exec, o.Mounts, o.Message = true, exec, activate.KernelMounts{}, say
+			o.Limits = activate.KernelLimits{}
 			statuses := append(missing, activate.Run(root, plan, o)...)
 			if err := linkHerd(root); err != nil && !activate.Unable(err) {
 				say(err.Error())

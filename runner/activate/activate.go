@@ -45,6 +45,9 @@ type Options struct {
 	// Mounts makes the mounts that privileged programs need. nil leaves them
 	// out, as is right for a tree that nobody has booted.
 	Mounts Mounts
+	// Limits tells which resource limits sessions may have. nil takes them as
+	// they are declared, as is right for a tree that nobody has booted.
+	Limits Limits
 	// Message gets lines for the console that are no failure.
 	Message func(line string)
 }
@@ -65,9 +68,13 @@ type run struct {
 	Options
 	statuses []spec.StepStatus
 	trees    trees
+	// made is what the etc step made, for the steps that add files to it.
+	made *etc
 	// brought are the trees of packages that the plan copies.
 	brought []spec.Tree
-	buf     []byte
+	// generated are files that steps after the etc step make.
+	generated []string
+	buf       []byte
 }
 
 // Run carries out the plan and returns the steps that did not simply succeed.
@@ -85,6 +92,9 @@ func Run(root *tree.Root, plan spec.ActivationPlan, o Options) []spec.StepStatus
 		privileged = privileged || s.Privileged != nil
 		if s.Tree != nil {
 			r.brought = append(r.brought, *s.Tree)
+		}
+		if s.Limits != nil {
+			r.generated = append(r.generated, s.Limits.To)
 		}
 	}
 	known := spec.Phases()
@@ -125,13 +135,18 @@ func (r *run) step(phase, name string, do func() []error) {
 	if len(problems) == 0 {
 		return
 	}
-	status := spec.StepStatus{Phase: phase, Name: name, Skipped: true}
+	status := spec.StepStatus{Phase: phase, Name: name}
 	var reasons []string
 	alike := map[unix.Errno]bool{}
+	failures, refusals := 0, 0
 	for _, err := range problems {
-		// One real failure among refusals makes the step a failed one.
-		if !Unable(err) {
-			status.Skipped = false
+		var careful caution
+		switch {
+		case errors.As(err, &careful):
+		case Unable(err):
+			refusals++
+		default:
+			failures++
 		}
 		// A refusal is spelt out once: the others have the same cause.
 		var errno unix.Errno
@@ -148,9 +163,17 @@ func (r *run) step(phase, name string, do func() []error) {
 	if more := len(problems) - len(reasons); more > 0 {
 		reasons = append(reasons, fmt.Sprintf("and %d more", more))
 	}
+	// One real failure among refusals makes the step a failed one.
+	status.Skipped = failures == 0 && refusals > 0
+	status.Warning = failures == 0 && refusals == 0
 	status.Reason = strings.Join(reasons, "; ")
 	r.statuses = append(r.statuses, status)
 }
+
+// caution is a problem of a step that was done, but not as it was declared.
+type caution string
+
+func (c caution) Error() string { return string(c) }
 
 // Unable says whether err means that the privilege for an operation is
 // lacking, rather than that something is wrong with it.
@@ -175,6 +198,8 @@ func (r *run) one(s spec.Step) []error {
 		return r.accounts(*s.Accounts)
 	case s.Etc != nil:
 		return r.etc(*s.Etc)
+	case s.Limits != nil:
+		return r.limits(*s.Limits)
 	case s.Tree != nil:
 		return r.tree(*s.Tree)
 	case s.Run != nil:

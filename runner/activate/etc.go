@@ -61,7 +61,31 @@ func (r *run) etc(plan spec.Etc) []error {
 		}
 	}
 	e.vanished()
+	r.made = e
 	r.trees.declared = e.now
+	if err := r.saveJSON(stateEtc, e.now); err != nil {
+		e.problem(err)
+	}
+	return e.problems
+}
+
+// generate makes a regular file of /etc whose content a step computes. It is
+// kept, replaced and removed as the files of the etc step are.
+func (r *run) generate(target string, data []byte, mode uint32) []error {
+	e := r.made
+	if e == nil {
+		e = &etc{run: r, before: newOwned(), now: newOwned()}
+	}
+	e.problems = nil
+	if e.Mounted(target) {
+		e.Message(fmt.Sprintf("etc: %s is a mount of its own and is left alone", target))
+		return nil
+	}
+	delete(e.now.Files, target)
+	e.copyData(target, data, mode)
+	if r.made == nil {
+		return e.problems
+	}
 	if err := r.saveJSON(stateEtc, e.now); err != nil {
 		e.problem(err)
 	}
@@ -133,6 +157,11 @@ func (e *etc) copy(target, source string, mode uint32) {
 		e.problem(fmt.Errorf("cannot copy %s: %w", target, err))
 		return
 	}
+	e.copyData(target, data, mode)
+}
+
+// copyData makes target a regular file.
+func (e *etc) copyData(target string, data []byte, mode uint32) {
 	if e.before.Files[target] == digest(data) && e.changed(target) {
 		// What was changed here is newer than what is declared.
 		e.now.Files[target] = digest(data)
@@ -247,6 +276,10 @@ func (e *etc) ours() []string {
 // vanished removes what the last activation made and this system lacks.
 func (e *etc) vanished() {
 	for _, name := range e.ours() {
+		if was, ok := e.before.Files[name]; ok && slices.Contains(e.generated, name) {
+			e.now.Files[name] = was // until its step makes it anew
+			continue
+		}
 		_, link := e.now.Links[name]
 		_, file := e.now.Files[name]
 		if !link && !file && !slices.Contains(e.now.Dirs, name) {

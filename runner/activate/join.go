@@ -14,7 +14,7 @@ import (
 // Join makes one plan of what the packages of a system want done and of the
 // system's own plan. What is declared wins: an account over a package's of the
 // same name or id, a privileged program over one that is called the same. The
-// files of packages follow the etc step, so that they come where no declared
+// files of packages follow the steps that make the system's /etc, so that they come where no declared
 // name stands, a vanished one included; all else of packages precedes the
 // system's steps of the same phase.
 func Join(packages, system spec.ActivationPlan) spec.ActivationPlan {
@@ -53,7 +53,7 @@ func Join(packages, system spec.ActivationPlan) spec.ActivationPlan {
 			continue
 		}
 		rest = append(rest, s)
-		if s.Etc != nil {
+		if s.Etc != nil || s.Limits != nil {
 			afterEtc = len(rest)
 		}
 	}

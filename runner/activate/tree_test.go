@@ -139,11 +139,7 @@ func (s *sandbox) wipe(below ...string) {
 func report(statuses []spec.StepStatus) string {
 	var out strings.Builder
 	for _, st := range statuses {
-		word := "failed"
-		if st.Skipped {
-			word = "skipped"
-		}
-		fmt.Fprintf(&out, "%s %s %s: %s\n", st.Phase, st.Name, word, st.Reason)
+		fmt.Fprintf(&out, "%s %s %s: %s\n", st.Phase, st.Name, st.Outcome(), st.Reason)
 	}
 	return out.String()
 }

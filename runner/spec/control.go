@@ -141,6 +141,17 @@ type StepStatus struct {
 	Reason  string `json:"reason"`
 }
 
+// Outcome is one word for messages: "failed", "skipped" or "warning".
+func (s StepStatus) Outcome() string {
+	switch {
+	case s.Warning:
+		return "warning"
+	case s.Skipped:
+		return "skipped"
+	}
+	return "failed"
+}
+
 // Exit is how a process ended: by Code, or by Signal when that is not 0.
 type Exit struct {
 	Code   int `json:"code"`
