@@ -6,6 +6,7 @@ package graph
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // dot writes the language of Graphviz.
@@ -33,8 +34,24 @@ var dotLabel = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `&`, `&amp;`)
 
 // dotString quotes a name. In a quoted string of DOT only the quote needs a
 // backslash; any other stands for itself, so one before the closing quote
-// would take it away: it is doubled there, and everywhere, to keep names apart.
+// would take it away: it is doubled there, and everywhere. One that is not
+// doubled begins what cannot stand there as it is, so names stay apart.
 func dotString(s string) string {
-	s = strings.Map(visible, strings.ToValidUTF8(s, "\uFFFD"))
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+	var b strings.Builder
+	b.WriteByte('"')
+	for i, r := range s {
+		switch _, size := utf8.DecodeRuneInString(s[i:]); {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case visible(r) != r:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
 }

@@ -30,15 +30,24 @@ func (g Graph) mermaid(number map[string]int) string {
 	return b.String()
 }
 
-// mermaidLabel writes everything but plain letters as its number: the rules of
-// what else would be read as HTML, as Markdown or as the end of the label
-// differ from version to version, and this stands outside of all.
+// mermaidLabel writes everything but plain words as its number: the rules of
+// what else would be read as HTML, as Markdown (even in a plain label) or as the
+// end of the label differ from version to version, and this stands outside of all.
 func mermaidLabel(line string) string {
 	var b strings.Builder
-	for _, r := range line {
-		if r >= 0x80 || r >= '0' && r <= '9' || r|0x20 >= 'a' && r|0x20 <= 'z' || strings.ContainsRune(" -_.,/=+()", r) {
+	runes := []rune(line)
+	word := func(i int) bool {
+		if i < 0 || i >= len(runes) {
+			return false
+		}
+		r := runes[i]
+		return r >= 0x80 || r >= '0' && r <= '9' || r|0x20 >= 'a' && r|0x20 <= 'z'
+	}
+	for i, r := range runes {
+		switch {
+		case word(i), strings.ContainsRune(" ,/(", r), strings.ContainsRune("-_.+=", r) && word(i-1) && word(i+1):
 			b.WriteRune(r)
-		} else {
+		default:
 			fmt.Fprintf(&b, "#%d;", r)
 		}
 	}
