@@ -5,7 +5,6 @@ package services
 
 import (
 	"errors"
-	"strings"
 
 	"osbuild/builder/derivation"
 	"osbuild/builder/service"
@@ -26,9 +25,10 @@ const (
 	openFiles = 100000
 )
 
-// podmanHelpers are packages without which podman cannot run containers of
-// users: Debian's podman only recommends them.
-var podmanHelpers = []string{"crun", "fuse-overlayfs", "slirp4netns", uidmap}
+// podmanHelpers are the packages without which podman cannot run containers of
+// users, give them an init, or a network of their own. Debian's podman only
+// recommends them.
+var podmanHelpers = []string{"catatonit", "crun", "slirp4netns", uidmap}
 
 // uidmap is the package of newuidmap and newgidmap.
 const uidmap = "uidmap"
@@ -227,7 +227,7 @@ var PodmanInContainer = &service.Type{
 	ValueDoc:    "none",
 	ProducesDoc: "/etc/containers/containers.conf, unless it is declared",
 	Extensions: []service.Extension{{Target: Etc, Compute: func(env *service.Env, _ any) ([]any, error) {
-		e, err := etcText(env, "containers/containers.conf", strings.TrimPrefix(containersConf, "\n"))
+		e, err := etcText(env, "containers/containers.conf", containersConf)
 		if err != nil {
 			return nil, err
 		}
@@ -236,9 +236,14 @@ var PodmanInContainer = &service.Type{
 	}}},
 }
 
-// containersConf is the part of containers.conf(5) that a container needs:
-// there is no systemd to ask for control groups or to keep a journal.
-const containersConf = `
+// containersConf is the part of containers.conf(5) that a container needs. There
+// is no systemd to ask for control groups or to keep a journal. A network of
+// their own would take /dev/net/tun, which not every host lets its users open:
+// without more being said, containers of users are in the network of the
+// container that they run in.
+const containersConf = `[containers]
+netns = "host"
+
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
