@@ -54,5 +54,5 @@ type Module struct {
 
 // Modules are the modules of this package.
 func Modules() []Module {
-	return []Module{baseModule(), containersModule()}
+	return append([]Module{baseModule(), containersModule()}, readyModules()...)
 }
