@@ -49,7 +49,9 @@ func realGroup(t *testing.T, controller string) string {
 		t.Fatal(err)
 	}
 	if !slices.Contains(strings.Fields(string(given)), controller) {
-		set := func(sign string) error { return System{}.Write(path.Join(top, "cgroup.subtree_control"), sign+controller) }
+		set := func(sign string) error {
+			return System{}.Write(path.Join(top, "cgroup.subtree_control"), sign+controller)
+		}
 		if err := set("+"); errors.Is(err, unix.EROFS) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EBUSY) {
 			t.Skipf("SKIP-ENV: the control groups cannot be changed: %v", err)
 		} else if err != nil {
