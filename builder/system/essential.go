@@ -217,9 +217,6 @@ func baseEtc(env *service.Env, o *OperatingSystem) ([]*services.EtcEntry, error)
 	if o.Timezone != "" {
 		entries = append(entries, &services.EtcEntry{Name: "localtime", File: "/usr/share/zoneinfo/" + o.Timezone})
 	}
-	if o.Sudoers != "" {
-		mode := 0o440
-		entries = append(entries, &services.EtcEntry{Pos: o.Pos, Name: "sudoers", File: o.Sudoers, Mode: &mode})
-	}
-	return entries, failed
+	entry, err := sudoers(env, o)
+	return append(entries, entry), errors.Join(failed, err)
 }

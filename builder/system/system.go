@@ -34,7 +34,7 @@ type OperatingSystem struct {
 	FileSystems        []*services.FileSystem        `star:"file_systems" doc:"File systems. Those that need a device are left out in a container."`
 	PrivilegedPrograms []*services.PrivilegedProgram `star:"privileged_programs" doc:"Programs that run with more privileges than their caller."`
 	PAMServices        []*services.PAMService        `star:"pam_services" doc:"How programs authenticate users."`
-	Sudoers            string                        `star:"sudoers" doc:"The file to use as /etc/sudoers; none by default."`
+	Sudoers            string                        `star:"sudoers" doc:"The file to use as /etc/sudoers; visudo checks it when the system is built. By default root and the members of wheel and sudo may become anybody."`
 	Locale             string                        `star:"locale" doc:"The locale of login sessions."`
 	Timezone           string                        `star:"timezone" doc:"The time zone, such as \"Europe/Paris\"; with one, /etc/localtime leads to its file in /usr/share/zoneinfo."`
 	EssentialServices  any                           `star:"essential_services" doc:"A function that gets the list of essential services and returns the list to use."`
