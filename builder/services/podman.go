@@ -258,5 +258,6 @@ func containersModule() Module {
 			Name: "rootless_podman_configuration", Proto: newRootlessPodman(),
 			Doc: "Containers of users, by podman.",
 		}},
+		Source: `"""Containers that users of the system run themselves."""`,
 	}
 }
