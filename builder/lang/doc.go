@@ -6,28 +6,88 @@ package lang
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
 
-	"osbuild/builder/derivation"
 	"osbuild/builder/lang/value"
 	"osbuild/builder/service"
+	"osbuild/builder/services"
 )
 
-// Doc explains a name of the language: a function, a record, a service type
-// of the library, or a module of it.
-func Doc(name string) (string, error) {
-	p, err := Load(context.Background(), "", Options{Graph: derivation.NewGraph(nil)})
+// Doc is what there is to say of a name: [Doc.Text] for people, and
+// [Doc.Markdown] for pages.
+type Doc struct {
+	Name string `json:"name"`
+	// Kind is what the name stands for: one of the words below.
+	Kind string `json:"kind"`
+	// From is the module or the place that it comes from, if any.
+	From string `json:"from,omitempty"`
+	// Call is how it is called: a record or a function.
+	Call []string `json:"call,omitempty"`
+	Text string   `json:"text,omitempty"`
+	// Facts are of a service type: what its value is, what it extends.
+	Facts []DocFact `json:"facts,omitempty"`
+	// Fields are those of a record, or the arguments of a function.
+	Fields []DocField `json:"fields,omitempty"`
+	// Records are the configuration of a service type, or the records of a
+	// module.
+	Records []*Doc `json:"records,omitempty"`
+	// Members are what else a module has.
+	Members []*Doc `json:"members,omitempty"`
+}
+
+// The kinds of names.
+const (
+	wordRecord   = "record"
+	wordFunction = "function"
+	wordType     = "service type"
+	wordModule   = "module"
+	wordList     = "list"
+	wordValue    = "value"
+)
+
+// DocFact is a word and what stands for it.
+type DocFact struct {
+	Word string `json:"word"`
+	Text string `json:"text"`
+}
+
+// The words of facts.
+const (
+	factValue     = "value"
+	factDefault   = "default"
+	factExtends   = "extends"
+	factExtended  = "is extended by"
+	factProduces  = "produces"
+	factServices  = "services"
+	factEssential = "essential"
+)
+
+// DocField is a field of a record or an argument of a function.
+type DocField struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Required bool   `json:"required,omitempty"`
+	// Default is shown where it is short and simple; "…" stands for others.
+	Default string `json:"default,omitempty"`
+	Text    string `json:"text,omitempty"`
+}
+
+// NewDoc explains a name of the language: a function, a record, a service
+// type of the library, or a module of it.
+func NewDoc(name string) (*Doc, error) {
+	p, err := documentation(context.Background())
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	return p.Doc(name)
 }
 
 // Doc explains a name that the file can use: of the language, of the library,
 // or of its own, such as what configuration() gave.
-func (p *Program) Doc(name string) (string, error) {
+func (p *Program) Doc(name string) (*Doc, error) {
 	l := p.loader
 	if v, ok := l.visible[name]; ok {
 		return l.docOf(name, v), nil
@@ -39,147 +99,245 @@ func (p *Program) Doc(name string) (string, error) {
 	for _, m := range l.library {
 		globals := l.libraryNames(m)
 		if m.Name == name {
-			return docModule(name, globals), nil
+			return l.docModule(m, globals), nil
 		}
 		if v, ok := globals[name]; ok {
 			return l.docOf(name, v), nil
 		}
-		names = append(names, globals.Keys()...)
+		names = append(append(names, globals.Keys()...), m.Name)
 	}
-	return "", &Error{Msg: fmt.Sprintf("cannot find documentation of %q: the language has no such name%s", name, service.Meant(name, names))}
+	return nil, &Error{Msg: fmt.Sprintf("cannot find documentation of %q: the language has no such name%s", name, service.Meant(name, names))}
 }
 
 // otherDocs are of the names that are not functions with described arguments.
-var otherDocs = map[string]string{
-	"modify_services": `modify_services(services, (type, function), (type, delete), ...)
-
-A list of services in which those of some types are changed. function(value)
-gives the new value of each service of the type; delete removes them. The pairs
-apply in order. A pair for a type of which there is no service is an error.
-`,
-	"delete": `delete
-
-What stands for a function in modify_services to remove the services of a type.
-`,
+var otherDocs = map[string]*Doc{
+	"modify_services": {
+		Kind: wordFunction,
+		Call: []string{"services", "(type, function)", "(type, delete)", "..."},
+		Text: "A list of services in which those of some types are changed. function(value) gives the new value of each service of the type; delete removes them. The pairs apply in order. A pair for a type of which there is no service is an error.",
+	},
+	"delete": {
+		Kind: wordValue,
+		Text: "What stands for a function in modify_services to remove the services of a type.",
+	},
 }
 
-func (l *loader) docOf(name string, v starlark.Value) string {
+func (l *loader) docOf(name string, v starlark.Value) *Doc {
 	switch v := v.(type) {
 	case *value.Schema:
-		return v.Describe()
+		return docSchema(v, wordRecord)
 	case *value.Function:
-		return v.Schema().Describe()
+		return docSchema(v.Schema(), wordFunction)
 	case *value.ServiceType:
-		for _, m := range l.library {
-			for _, t := range m.Types {
-				if t == v.T {
-					return docType(m.Name, t)
-				}
-			}
-		}
-		return docType(v.T.Pos.String(), v.T)
+		return l.docType(v.T)
 	case *starlark.Function:
 		return docFunction(v)
 	case *starlark.List:
 		return docList(name, v)
 	}
-	if text, ok := otherDocs[name]; ok {
-		return text
+	if d, ok := otherDocs[name]; ok {
+		named := *d
+		named.Name = name
+		return &named
 	}
-	return fmt.Sprintf("%s: a value of type %s\n", name, v.Type())
+	return &Doc{Name: name, Kind: wordValue, Text: "A value of type " + v.Type() + "."}
 }
 
-func docFunction(f *starlark.Function) string {
-	var params []string
-	for i := range f.NumParams() {
-		name, _ := f.Param(i)
-		switch {
-		case f.HasKwargs() && i == f.NumParams()-1:
-			name = "**" + name
-		case f.HasVarargs() && i == f.NumParams()-1-btoi(f.HasKwargs()):
-			name = "*" + name
-		case f.ParamDefault(i) != nil:
-			name += "=" + f.ParamDefault(i).String()
+// docSchema explains the fields of a record, or the arguments of a function.
+func docSchema(s *value.Schema, kind string) *Doc {
+	d := &Doc{Name: s.Name(), Kind: kind, Text: s.Doc(), Call: []string{}}
+	for _, f := range s.Fields() {
+		field := DocField{Name: f.Name, Type: f.Kind.String(), Required: f.Required, Text: f.Doc}
+		call := f.Name
+		if !f.Required {
+			field.Default = defaultText(f.Default)
+			call += "=" + field.Default
 		}
-		params = append(params, name)
+		d.Fields = append(d.Fields, field)
+		d.Call = append(d.Call, call)
 	}
-	text := fmt.Sprintf("%s(%s)\n", f.Name(), strings.Join(params, ", "))
-	if f.Doc() != "" {
-		text += "\n" + strings.TrimSpace(f.Doc()) + "\n"
+	return d
+}
+
+// defaultText shows a default where it is short, and says something: the path
+// of an item does not.
+func defaultText(v starlark.Value) string {
+	const most = 40
+	switch v.(type) {
+	case nil:
+		return "None"
+	case starlark.Callable:
+		return hidden
+	}
+	text := v.String()
+	if name, ok := documentedPackage(v); ok {
+		text = "package(" + starlark.String(name).String() + ")"
+	}
+	if len(text) > most || strings.Contains(text, itemMark) || strings.Contains(text, "<") {
+		return hidden
 	}
 	return text
 }
 
-func btoi(b bool) int {
-	if b {
-		return 1
+// hidden stands for a default that is not shown.
+const hidden = "..."
+
+// docFunction explains a function of a file. Its defaults are values already:
+// nothing is computed.
+func docFunction(f *starlark.Function) *Doc {
+	d := &Doc{Name: f.Name(), Kind: wordFunction, Text: strings.TrimSpace(f.Doc()), Call: []string{}}
+	for i := range f.NumParams() {
+		name, _ := f.Param(i)
+		last := f.NumParams() - 1
+		if f.HasKwargs() {
+			last--
+		}
+		switch {
+		case f.HasKwargs() && i == f.NumParams()-1:
+			name = "**" + name
+		case f.HasVarargs() && i == last:
+			name = "*" + name
+		case f.ParamDefault(i) != nil:
+			name += "=" + defaultText(f.ParamDefault(i))
+		}
+		d.Call = append(d.Call, name)
 	}
-	return 0
+	return d
 }
 
-func docList(name string, l *starlark.List) string {
+func docList(name string, list *starlark.List) *Doc {
 	var elements []string
-	for e := range l.Elements() {
+	for e := range list.Elements() {
 		if s, ok := e.(*value.Service); ok {
 			elements = append(elements, s.S.Type.Name)
 		} else {
 			elements = append(elements, e.Type())
 		}
 	}
-	return fmt.Sprintf("%s: a list\n\n%s\n", name, strings.Join(elements, ", "))
+	return &Doc{Name: name, Kind: wordList, Text: strings.Join(elements, ", ")}
 }
 
-// docType explains a service type that comes from a module or a place.
-func docType(from string, t *service.Type) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: a service type of %s\n", t.Name, from)
-	if t.Description != "" {
-		fmt.Fprintf(&b, "\n%s\n", t.Description)
-	}
-	b.WriteString("\n")
-	line := func(word, text string) {
+// docType explains a service type.
+func (l *loader) docType(t *service.Type) *Doc {
+	d := &Doc{Name: t.Name, Kind: wordType, From: l.origin(t), Text: t.Description}
+	fact := func(word, text string) {
 		if text != "" {
-			fmt.Fprintf(&b, "%-14s %s\n", word, text)
+			d.Facts = append(d.Facts, DocFact{word, text})
 		}
 	}
-	line("value", t.ValueDoc)
+	record := l.recordOf(t)
+	switch {
+	case t.ValueDoc != "":
+		fact(factValue, t.ValueDoc)
+	case record != nil:
+		fact(factValue, record.Name())
+	}
 	switch v, ok := t.Default.(starlark.Value); {
 	case !t.HasDefault:
-		line("default", "none: service(type, value) needs the value")
-	case ok:
-		line("default", v.String())
+		fact(factDefault, "none: service(type, value) needs the value")
+	case ok && defaultText(v) != hidden:
+		fact(factDefault, defaultText(v))
 	}
-	var targets []string
-	for _, e := range t.Extensions {
-		targets = append(targets, e.Target.Name)
-	}
-	line("extends", strings.Join(targets, ", "))
+	fact(factExtends, strings.Join(targets(t), ", "))
 	switch {
 	case t.ContributionDoc != "":
-		line("is extended by", t.ContributionDoc)
+		fact(factExtended, t.ContributionDoc)
 	case t.Extend == nil:
-		line("is extended by", "nothing")
+		fact(factExtended, "nothing")
 	}
-	line("produces", t.ProducesDoc)
-	return b.String()
+	fact(factProduces, t.ProducesDoc)
+	fact(factServices, strings.Join(l.provisions(t), ", "))
+	if l.isEssential(t) {
+		fact(factEssential, "every system has one, which is extended and not declared")
+	}
+	if record != nil {
+		d.Records = append(d.Records, docSchema(record, wordRecord))
+	}
+	return d
 }
 
-func docModule(name string, globals starlark.StringDict) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n", name)
-	for _, n := range globals.Keys() {
-		text := "a value of type " + globals[n].Type()
-		switch v := globals[n].(type) {
-		case *value.ServiceType:
-			text = v.T.Description
-		case *value.Schema:
-			text = v.Doc()
-		case *starlark.Function:
-			text, _, _ = strings.Cut(strings.TrimSpace(v.Doc()), "\n")
-		case *starlark.List:
-			text = "a list"
-		}
-		fmt.Fprintf(&b, "%-24s %s\n", n, text)
+// targets names what a type extends.
+func targets(t *service.Type) []string {
+	var names []string
+	for _, e := range t.Extensions {
+		names = append(names, e.Target.Name)
 	}
-	return b.String()
+	return names
+}
+
+// origin is the module or the place that a type comes from.
+func (l *loader) origin(t *service.Type) string {
+	if t.Pos.File == "" {
+		for _, m := range l.library {
+			for _, known := range m.Types {
+				if known == t {
+					return m.Name
+				}
+			}
+		}
+	}
+	if strings.HasPrefix(t.Pos.File, libraryPrefix) {
+		return t.Pos.File
+	}
+	return t.Pos.String()
+}
+
+// recordOf gives the schema of the records that are the values of a type, or
+// nil: that of its default, or that which its documentation names.
+func (l *loader) recordOf(t *service.Type) *value.Schema {
+	if s := l.records[t]; s != nil {
+		return s
+	}
+	if t.HasDefault {
+		if r, ok := l.registry.FromGo(t.Default).(*value.Record); ok && l.constructor(r.Schema().Name()) != nil {
+			return r.Schema()
+		}
+	}
+	return l.constructor(t.ValueDoc)
+}
+
+// constructor finds one that osbuild brings along, or nil.
+func (l *loader) constructor(name string) *value.Schema {
+	if s := l.constructors[name]; s != nil {
+		return s
+	}
+	s, _ := l.predeclared[name].(*value.Schema)
+	return s
+}
+
+// docModule explains what a module has, in the order of the names.
+func (l *loader) docModule(m services.Module, globals starlark.StringDict) *Doc {
+	d := &Doc{Name: m.Name, Kind: wordModule, Text: moduleText(m)}
+	known := map[string]bool{}
+	record := func(s *value.Schema) {
+		if s != nil && !known[s.Name()] {
+			known[s.Name()] = true
+			d.Records = append(d.Records, docSchema(s, wordRecord))
+		}
+	}
+	for _, name := range globals.Keys() {
+		switch v := globals[name].(type) {
+		case *value.Schema:
+			record(v)
+			continue
+		case *value.ServiceType:
+			record(l.recordOf(v.T))
+			// The documentation names what may be contributed.
+			for _, word := range identifiers(v.T.ValueDoc + " " + v.T.ContributionDoc) {
+				record(l.constructor(word))
+			}
+		}
+		if !strings.HasPrefix(name, "_") {
+			d.Members = append(d.Members, l.docOf(name, globals[name]))
+		}
+	}
+	slices.SortFunc(d.Records, func(a, b *Doc) int { return strings.Compare(a.Name, b.Name) })
+	return d
+}
+
+// identifiers are the words of a text.
+func identifiers(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool {
+		return r != '_' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
+	})
 }

@@ -26,18 +26,19 @@ func TestDoc(t *testing.T) {
 		{"@osbuild//base.star", []string{"account", "base_services"}},
 	}
 	for _, test := range tests {
-		text, err := Doc(test.name)
+		d, err := NewDoc(test.name)
 		if err != nil {
 			t.Errorf("%s: %v", test.name, err)
 			continue
 		}
+		text := d.PlainText()
 		for _, want := range test.want {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s: the documentation lacks %q:\n%s", test.name, want, text)
 			}
 		}
 	}
-	_, err := Doc("user_acount")
+	_, err := NewDoc("user_acount")
 	if err == nil || !strings.Contains(err.Error(), `did you mean "user_account"?`) {
 		t.Errorf("a misspelt name gave %v", err)
 	}
@@ -78,15 +79,18 @@ extends        account
 is extended by nothing
 `,
 		"make":   "make(a, b=2, *more, **named)\n\nMake it.\n",
-		"number": "number: a value of type int\n",
+		"number": "number: a value\n\nA value of type int.\n",
 	} {
-		got, err := e.Doc(name)
-		if err != nil || got != want {
-			t.Errorf("%s: got %v\n%s\nwant\n%s", name, err, got, want)
+		d, err := e.Doc(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.PlainText(); got != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
 		}
 	}
-	if got, err := e.Doc("users"); err != nil || !strings.HasPrefix(got, "account: a service type of @osbuild//base.star\n") {
-		t.Errorf("users: %v\n%s", err, got)
+	if d, err := e.Doc("users"); err != nil || !strings.HasPrefix(d.PlainText(), "account: a service type of @osbuild//base.star\n") {
+		t.Errorf("users: %v\n%s", err, d.PlainText())
 	}
 }
 
@@ -94,19 +98,20 @@ is extended by nothing
 func TestEverythingIsDocumented(t *testing.T) {
 	e := mustEvaluate(t, "")
 	for _, name := range e.loader.predeclared.Keys() {
-		text, err := e.Doc(name)
+		d, err := e.Doc(name)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		lines := strings.Split(text, "\n")
-		for i, line := range lines {
-			if i > 0 && lines[i-1] == "" && strings.Contains(line, ": ") && !strings.HasSuffix(line, ".") &&
-				(i+1 >= len(lines) || !strings.HasPrefix(lines[i+1], "    ")) {
-				t.Errorf("%s: no text for %q", name, line)
+		for _, f := range d.Fields {
+			if f.Text == "" {
+				t.Errorf("%s: no text for %s", name, f.Name)
 			}
 		}
-		if strings.HasPrefix(text, name+": a value") {
+		if d.Text == "" {
+			t.Errorf("%s: no text", name)
+		}
+		if d.Kind == wordValue && strings.HasPrefix(d.Text, "A value of type") {
 			t.Errorf("%s has no documentation", name)
 		}
 	}

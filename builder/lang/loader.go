@@ -55,6 +55,9 @@ type loader struct {
 	// records holds, for those of them whose default is a record, its schema:
 	// other values are of the same kind.
 	records map[*service.Type]*value.Schema
+	// essential are types that every system has; it is filled when somebody
+	// asks.
+	essential map[*service.Type]bool
 }
 
 // module is a file under evaluation (loading) or evaluated.

@@ -93,9 +93,9 @@ func TestOwnServiceTypeInASystem(t *testing.T) {
 	if n := strings.Count(string(text), "\n"); n > 40 {
 		t.Errorf("a service type takes %d lines", n)
 	}
-	doc, err := Doc("web")
+	doc, err := NewDoc("web")
 	if err == nil {
-		t.Errorf("the library knows the example: %s", doc)
+		t.Errorf("the library knows the example: %v", doc)
 	}
 }
 

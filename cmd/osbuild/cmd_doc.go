@@ -19,35 +19,54 @@ func docVerb() verb {
 		args:    "NAME or FILE:NAME",
 		summary: "print what a record or service type takes",
 		help: `osbuild doc user_account
-osbuild doc account
-osbuild doc system.star:my_configuration`,
-		setup: func(*pflag.FlagSet) runFunc {
+osbuild doc rootless_podman                   # a service type, and its configuration
+osbuild doc @osbuild//base.star               # all that a module has
+osbuild doc system.star:my_configuration      # a name of a file of your own
+osbuild doc --format markdown system.star:my_configuration > my.md`,
+		setup: func(fs *pflag.FlagSet) runFunc {
+			format := fs.String("format", formatText, "how to print it: text or markdown")
 			return func(ctx context.Context, a *app, args []string) error {
-				if len(args) != 1 {
+				if len(args) != 1 || args[0] == "" {
 					return usagef("doc: give the name of one record or service type")
 				}
-				text, err := a.doc(ctx, args[0])
-				if err == nil {
-					fmt.Fprint(a.stdout, text)
+				if *format != formatText && *format != formatMarkdown {
+					return usagef("doc: --format takes %s or %s, not %q", formatText, formatMarkdown, *format)
 				}
-				return err
+				d, err := a.doc(ctx, args[0])
+				switch {
+				case err != nil:
+					return err
+				case a.json:
+					return a.printJSON(d)
+				case *format == formatMarkdown:
+					fmt.Fprint(a.stdout, d.Markdown())
+				default:
+					fmt.Fprint(a.stdout, d.PlainText())
+				}
+				return nil
 			}
 		},
 	}
 }
 
-func (a *app) doc(ctx context.Context, target string) (string, error) {
+// The forms in which documentation is printed.
+const (
+	formatText     = "text"
+	formatMarkdown = "markdown"
+)
+
+func (a *app) doc(ctx context.Context, target string) (*lang.Doc, error) {
 	file, name, found := strings.Cut(target, ".star:")
 	if !found {
-		return lang.Doc(target)
+		return lang.NewDoc(target)
 	}
 	l, err := readLock(file + ".star")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	e, err := a.evaluateWith(ctx, file+".star", l)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	return e.program.Doc(name)
 }

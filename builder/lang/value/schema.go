@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -92,6 +93,9 @@ func identifier(s string) bool {
 
 // Doc says what the records are for.
 func (s *Schema) Doc() string { return s.doc }
+
+// Fields are the fields, in order.
+func (s *Schema) Fields() []Field { return slices.Clone(s.fields) }
 
 // Name implements [starlark.Callable].
 func (s *Schema) Name() string { return s.name }
