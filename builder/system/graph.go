@@ -88,16 +88,36 @@ func serviceLabel(s *service.Service) string {
 	if err != nil {
 		return s.Type.Name // the fold tells
 	}
+	text := ""
 	switch v := value.(type) {
 	case string:
-		if v = labelText(v); v != "" {
-			return s.Type.Name + " " + v
-		}
+		text = v
 	case int, int64:
-		return fmt.Sprintf("%s %d", s.Type.Name, v)
+		text = fmt.Sprint(v)
+	case languageText:
+		if v.Type() == "string" {
+			text = v.GoString()
+		}
+	case languageValue:
+		if v.Type() == "int" || v.Type() == "float" {
+			text = v.String()
+		}
 	}
-	return s.Type.Name
+	return strings.TrimSpace(s.Type.Name + " " + labelText(text))
 }
+
+// Types that a declaration made keep the values of its own language, which say
+// what they are.
+type (
+	languageValue interface {
+		Type() string
+		String() string
+	}
+	languageText interface {
+		languageValue
+		GoString() string
+	}
+)
 
 // labelText is the first line of a text, with the names of items in place of
 // their paths, which differ from build to build and say no more.
