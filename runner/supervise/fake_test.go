@@ -35,7 +35,7 @@ type fakeProc struct {
 	f     *fake
 	name  string
 	id    int
-	ended func(spec.Exit, string)
+	ended func(spec.Exit, output)
 }
 
 type fakeTimer struct {
@@ -57,6 +57,12 @@ func (p *fakeProc) pid() int { return p.id }
 
 func (p *fakeProc) signal(sig syscall.Signal) { p.f.note("%s gets %s", p.name, signalName(sig)) }
 
+func (p *fakeProc) signalMain(sig syscall.Signal) {
+	p.f.note("%s alone gets %s", p.name, signalName(sig))
+}
+
+func (f *fake) sweep(_ process, j job) { f.note("what %s left is swept up", j.name) }
+
 func (f *fake) note(format string, args ...any) {
 	f.transcript = append(f.transcript, fmt.Sprintf(format, args...))
 }
@@ -71,7 +77,7 @@ func (f *fake) after(d time.Duration, call func()) func() {
 	return func() { f.timers = slices.DeleteFunc(f.timers, func(t *fakeTimer) bool { return t == timer }) }
 }
 
-func (f *fake) spawn(j job, ended func(spec.Exit, string)) (process, error) {
+func (f *fake) spawn(j job, ended func(spec.Exit, output)) (process, error) {
 	if j.process.Argv[0] == "/missing" {
 		return nil, fmt.Errorf("cannot start /missing: no such file or directory")
 	}
@@ -82,7 +88,7 @@ func (f *fake) spawn(j job, ended func(spec.Exit, string)) (process, error) {
 	return p, nil
 }
 
-func (f *fake) adopt(pid int, ended func(spec.Exit, string)) (process, error) {
+func (f *fake) adopt(pid int, _ process, ended func(spec.Exit, output)) (process, error) {
 	p := &fakeProc{f, fmt.Sprint("daemon-", pid), pid, ended}
 	f.procs = append(f.procs, p)
 	return p, nil
@@ -215,7 +221,15 @@ func (f *fake) play(line string) {
 		} else {
 			e.Signal = 9
 		}
-		p.ended(e, strings.Join(words[3:], " "))
+		// Lines are parted by a slash.
+		var k keeper
+		k.all = true
+		for line := range strings.SplitSeq(strings.Join(words[min(3, len(words)):], " "), " / ") {
+			if line != "" {
+				k.add([]byte(line))
+			}
+		}
+		p.ended(e, k.output())
 	case "ready": // ready NAME [PID]
 		i := slices.IndexFunc(f.watches, func(w *fakeWatch) bool { return w.name == arg(1) })
 		if i < 0 {

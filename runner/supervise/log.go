@@ -37,7 +37,7 @@ type logReader struct {
 	console *console
 	done    chan struct{}
 	mu      sync.Mutex
-	last    string
+	kept    keeper
 }
 
 // openLog makes the pipe that a process writes to and returns its end.
@@ -46,7 +46,7 @@ func (s *supervisor) openLog(c *child, j job) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a pipe for the output of %s: %w", j.name, err)
 	}
-	l := &logReader{name: j.name, pipe: r, console: s.console, done: make(chan struct{})}
+	l := &logReader{name: j.name, pipe: r, console: s.console, done: make(chan struct{}), kept: keeper{all: j.capture}}
 	for _, name := range []string{s.logFile(j.name), j.process.LogFile} {
 		if name == "" {
 			continue
@@ -56,6 +56,8 @@ func (s *supervisor) openLog(c *child, j job) (*os.File, error) {
 		if name != j.process.LogFile {
 			f.limit = maxLog // the other file is the user's to look after
 		}
+		f.full = func() { s.post(func() { s.machine.logFull(j.name) }) }
+		f.lost = func(err error) { s.post(func() { s.machine.logLost(j.name, err) }) }
 		if err := f.open(); err != nil {
 			s.say(fmt.Sprintf("%s: its output is not kept: %v", j.name, err))
 			continue
@@ -72,6 +74,11 @@ type logFile struct {
 	limit int64 // 0 means that there is none
 	f     *os.File
 	size  int64
+	// full is called when the log begins again, lost for the first line that
+	// cannot be written.
+	full func()
+	lost func(error)
+	told bool
 }
 
 func (l *logFile) open() error {
@@ -97,9 +104,14 @@ func (l *logFile) write(line []byte) {
 		if l.open() == nil {
 			old.Close()
 		}
+		l.full()
 	}
-	n, _ := l.f.Write(line)
+	n, err := l.f.Write(line)
 	l.size += int64(n)
+	if err != nil && !l.told {
+		l.told = true
+		l.lost(err)
+	}
 }
 
 // logFile is the log of a service. Names such as file-system-/sys/fs/cgroup
@@ -144,22 +156,20 @@ func (l *logReader) closeAll() {
 
 func (l *logReader) line(line []byte) {
 	text := bytes.TrimRight(line, "\r\n")
-	if trimmed := bytes.TrimSpace(text); len(trimmed) > 0 {
-		l.mu.Lock()
-		l.last = string(trimmed)
-		l.mu.Unlock()
-	}
+	l.mu.Lock()
+	l.kept.add(text)
+	l.mu.Unlock()
 	for _, f := range l.files {
 		f.write(append(text[:len(text):len(text)], '\n'))
 	}
 	l.console.printWait(l.name + "| " + string(text))
 }
 
-// lastLine is the last line with anything on it.
-func (l *logReader) lastLine() string {
+// output is what is kept of what has come so far.
+func (l *logReader) output() output {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.last
+	return l.kept.output()
 }
 
 // tail reads the end of a service's log.

@@ -15,15 +15,30 @@ import (
 
 func TestLogsAreBounded(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "deep", "web.log")
+	var full, lost int
 	for range 2 { // as by two processes, one after the other
-		l := &logFile{name: name, limit: 100}
+		l := &logFile{name: name, limit: 100, full: func() { full++ }, lost: func(error) { lost++ }}
 		if err := l.open(); err != nil {
 			t.Fatal(err)
 		}
 		for i := range 25 {
 			l.write(fmt.Appendf(nil, "line %4d\n", i))
 		}
+		if lost != 0 {
+			t.Error("lines are lost")
+		}
 		l.f.Close()
+		for range 3 { // as on a disk without room
+			l.limit = 0
+			l.write([]byte("nowhere to go\n"))
+		}
+		if lost != 1 {
+			t.Errorf("lost lines were told %d times, want once", lost)
+		}
+		lost = 0
+	}
+	if full != 4 {
+		t.Errorf("the log began again %d times, want 4", full)
 	}
 	for file, want := range map[string]string{name: "line   24\n", name + ".1": "line   14\n"} {
 		data, err := os.ReadFile(file)

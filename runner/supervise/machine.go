@@ -20,9 +20,11 @@ type world interface {
 	now() time.Time
 	after(d time.Duration, f func()) (cancel func())
 	// spawn starts a process; ended is called once when it is over.
-	spawn(j job, ended func(e spec.Exit, lastLine string)) (process, error)
-	// adopt takes on a process that a service forked by itself.
-	adopt(pid int, ended func(e spec.Exit, lastLine string)) (process, error)
+	spawn(j job, ended func(e spec.Exit, out output)) (process, error)
+	// adopt takes on a process that one of a service's forked by itself.
+	adopt(pid int, from process, ended func(e spec.Exit, out output)) (process, error)
+	// sweep kills what a process that was to go to the background has left.
+	sweep(p process, j job)
 	// await watches until the process of a job is ready. done gets the pid
 	// from its PID file, or 0.
 	await(p process, j job, done func(pid int, err error)) (cancel func())
@@ -39,6 +41,8 @@ type process interface {
 	pid() int
 	// signal signals the whole process group.
 	signal(sig syscall.Signal)
+	// signalMain signals the process alone.
+	signalMain(sig syscall.Signal)
 }
 
 // effects are the starts that are no processes.
@@ -55,15 +59,28 @@ type service struct {
 	name    string
 	state   string
 	enabled bool
-	// broken says why it can never start, "" if it can.
-	broken string
-	reason string
-	proc   process
+	// gone says that the machine has forgotten it, leaving that it will.
+	gone, leaving bool
+	// twin says which of its names another service has, broken why it can
+	// never start; "" if all is well.
+	twin, broken string
+	trouble
+	warnings []string
+	log      []string
+	// givenUp is why a start was given up whose process has still to end.
+	givenUp error
+	logs    logTrouble
+	proc    process
 	// mounted says that its start made a mount, which its stop takes away.
 	mounted bool
 	// attempt grows whenever what went before no longer counts; callbacks of
 	// an earlier attempt are ignored.
 	attempt int
+	// since is when this attempt began, launched says that its requirements
+	// have started, step counts the programs of its start that have.
+	since    time.Time
+	launched bool
+	step     int
 	// cancel ends whatever timer or watch is set for this attempt.
 	cancel func()
 	// respawning marks a start that follows an unexpected end.
@@ -72,6 +89,12 @@ type service struct {
 	respawnCount int
 	onStarted    []func(error)
 	onStopped    []func()
+	// counted says that the boot waits for it.
+	counted bool
+	// dependants are those that require it.
+	dependants []*service
+	// next are the definitions that take its place when it is at rest.
+	next []*successor
 }
 
 // machine holds the services and the rules between them.
@@ -83,36 +106,78 @@ type machine struct {
 	activation []spec.StepStatus
 	booted     bool
 	goingDown  bool
-	settled    []func()
+	upgrading  bool
+	// unsettled is how many services the boot still waits for.
+	unsettled int
+	settled   []func()
 }
 
 func newMachine(plan spec.ServicePlan, w world, e effects) *machine {
 	m := &machine{world: w, effects: e, byName: map[string]*service{}}
 	for _, sp := range plan.Services {
-		s := &service{Service: sp, state: spec.StateStopped, enabled: true}
-		if len(sp.Provision) == 0 {
-			w.say("a service without a name is left out")
-			continue
-		}
-		s.name = sp.Provision[0]
-		for _, name := range sp.Provision {
-			if other, ok := m.byName[name]; ok {
-				s.broken = fmt.Sprintf("%s is provided by %s already", name, other.name)
-				continue
-			}
-			m.byName[name] = s
-		}
-		m.services = append(m.services, s)
+		m.add(sp)
 	}
 	m.check()
 	return m
 }
 
-// check finds what the builder should have refused; such a service cannot
-// start, but the others can.
+// add takes on a service; check has to follow.
+func (m *machine) add(sp spec.Service) {
+	if len(sp.Provision) == 0 {
+		m.world.say("a service without a name is left out")
+		return
+	}
+	s := &service{state: spec.StateStopped, enabled: true}
+	m.define(s, sp)
+	m.services = append(m.services, s)
+}
+
+// define gives s its definition and names.
+func (m *machine) define(s *service, sp spec.Service) {
+	for _, name := range s.Provision {
+		if m.byName[name] == s {
+			delete(m.byName, name)
+		}
+	}
+	s.Service, s.name, s.twin = sp, sp.Provision[0], ""
+	for _, name := range sp.Provision {
+		if other, ok := m.byName[name]; ok && other != s {
+			s.twin = fmt.Sprintf("%s is provided by %s already", name, other.name)
+			continue
+		}
+		m.byName[name] = s
+	}
+}
+
+// forget takes services out, which are at rest.
+func (m *machine) forget(list ...*service) {
+	for _, s := range list {
+		s.gone = true
+		for _, name := range s.Provision {
+			if m.byName[name] == s {
+				delete(m.byName, name)
+			}
+		}
+	}
+	// A new list: somebody may be walking through the old one.
+	var left []*service
+	for _, s := range m.services {
+		if !s.gone {
+			left = append(left, s)
+		}
+	}
+	m.services = left
+	m.check()
+}
+
+// check notes who needs whom, and finds what the builder should have refused;
+// such a service cannot start, but the others can.
 func (m *machine) check() {
 	const unseen, open, closed = 0, 1, 2
 	color := map[*service]int{}
+	for _, s := range m.services {
+		s.broken, s.dependants = s.twin, nil
+	}
 	var path []string
 	var visit func(s *service)
 	visit = func(s *service) {
@@ -120,6 +185,9 @@ func (m *machine) check() {
 		path = append(path, s.name)
 		for _, name := range s.Requirement {
 			r, ok := m.byName[name]
+			if ok && !slices.Contains(tail(r.dependants, 1), s) {
+				r.dependants = append(r.dependants, s)
+			}
 			switch {
 			case !ok:
 				s.broken = fmt.Sprintf("it requires %s, which no service provides", name)
@@ -139,6 +207,9 @@ func (m *machine) check() {
 		}
 	}
 }
+
+// tail is the end of a list, up to n elements.
+func tail[T any](list []T, n int) []T { return list[max(0, len(list)-n):] }
 
 // find returns the service that provides name.
 func (m *machine) find(name string) (*service, error) {
@@ -166,16 +237,17 @@ func (m *machine) boot(activation []spec.StepStatus) {
 // set changes the state of s; everything that waits for states looks again.
 func (m *machine) set(s *service, state string) {
 	s.state = state
+	counts := s.AutoStart && (state == spec.StateStarting || state == spec.StateStopping)
+	if counts != s.counted {
+		s.counted = counts
+		m.unsettled += map[bool]int{true: 1, false: -1}[counts]
+	}
 	m.checkSettled()
 }
 
 // isSettled says whether the boot is over: each service that starts by itself
 // has got where it gets.
-func (m *machine) isSettled() bool {
-	return m.booted && !slices.ContainsFunc(m.services, func(s *service) bool {
-		return s.AutoStart && (s.state == spec.StateStarting || s.state == spec.StateStopping)
-	})
-}
+func (m *machine) isSettled() bool { return m.booted && m.unsettled == 0 }
 
 func (m *machine) checkSettled() {
 	if len(m.settled) > 0 && m.isSettled() {
@@ -208,23 +280,6 @@ func (m *machine) wait(d time.Duration, done func(timedOut bool)) {
 	m.settled = append(m.settled, func() { cancel(); once(false) })
 }
 
-// status describes services for a reply.
-func (m *machine) status(services ...*service) []spec.ServiceStatus {
-	out := make([]spec.ServiceStatus, 0, len(services))
-	for _, s := range services {
-		st := spec.ServiceStatus{
-			Name: s.name, Provision: s.Provision, Requirement: s.Requirement, Documentation: s.Documentation,
-			State: s.state, Enabled: s.enabled, AutoStart: s.AutoStart, OneShot: s.OneShot,
-			Respawns: s.respawnCount, Reason: s.reason,
-		}
-		if s.proc != nil {
-			st.PID = s.proc.pid()
-		}
-		out = append(out, st)
-	}
-	return out
-}
-
 // fresh begins a new attempt: nothing that was under way counts any more.
 func (s *service) fresh() int {
 	if s.cancel != nil {
@@ -232,5 +287,6 @@ func (s *service) fresh() int {
 		s.cancel = nil
 	}
 	s.attempt++
+	s.launched = false
 	return s.attempt
 }

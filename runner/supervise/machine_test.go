@@ -102,7 +102,7 @@ func TestStopOrder(t *testing.T) {
 				}
 			}
 			f.procs = append(f.procs[:i:i], f.procs[i+1:]...)
-			p.ended(spec.Exit{}, "")
+			p.ended(spec.Exit{}, output{})
 			ended = true
 			break
 		}

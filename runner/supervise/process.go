@@ -30,6 +30,8 @@ type job struct {
 	// A terminal among them is the caller's; the runner makes one of the
 	// container where somebody sits at it, so there is no job control to do.
 	stdio bool
+	// capture keeps all that it writes for its end.
+	capture bool
 }
 
 // child is a process that we started or adopted.
@@ -39,8 +41,9 @@ type child struct {
 	adopt  bool
 	gone   bool // reaped: the id may be another's by now
 	log    *logReader
+	mark   *mark // where it is to go to the background
 	notify *notifySocket
-	ended  func(e spec.Exit, lastLine string)
+	ended  func(e spec.Exit, out output)
 }
 
 func (c *child) pid() int { return c.id }
@@ -64,7 +67,7 @@ func (c *child) signal(sig syscall.Signal) {
 }
 
 // spawn starts the process of a job in a session of its own.
-func (s *supervisor) spawn(j job, ended func(e spec.Exit, lastLine string)) (process, error) {
+func (s *supervisor) spawn(j job, ended func(e spec.Exit, out output)) (process, error) {
 	p := j.process
 	if len(p.Argv) == 0 || !filepath.IsAbs(p.Argv[0]) {
 		return nil, fmt.Errorf("cannot start %q: the program must be an absolute path", p.Argv)
@@ -93,12 +96,12 @@ func (s *supervisor) spawn(j job, ended func(e spec.Exit, lastLine string)) (pro
 	if attr.Dir == "" {
 		attr.Dir = "/"
 	}
+	var out *os.File
 	if j.stdio {
 		attr.Files = []uintptr{0, 1, 2}
 		attr.Sys.Setpgid = true
 	} else {
-		out, err := s.openLog(c, j)
-		if err != nil {
+		if out, err = s.openLog(c, j); err != nil {
 			c.close()
 			return nil, err
 		}
@@ -118,6 +121,9 @@ func (s *supervisor) spawn(j job, ended func(e spec.Exit, lastLine string)) (pro
 			return nil, fmt.Errorf("cannot start %s as user %d and group %d: this container may not change users: %w", p.Argv[0], cred.Uid, cred.Gid, err)
 		}
 		return nil, fmt.Errorf("cannot start %s: %w", p.Argv[0], err)
+	}
+	if p.PIDFile != "" {
+		c.mark = newMark(c.id, p, out)
 	}
 	if c.log != nil {
 		c.log.start()
@@ -165,8 +171,8 @@ func credential(p spec.Process, accounts func() account.Names, noGroups bool) (*
 }
 
 // adopt takes on a process that one of ours forked, which is a child of ours
-// since its parent ended.
-func (s *supervisor) adopt(pid int, ended func(e spec.Exit, lastLine string)) (process, error) {
+// since its parent ended, with what is read of their output.
+func (s *supervisor) adopt(pid int, from process, ended func(e spec.Exit, out output)) (process, error) {
 	if _, known := s.children[pid]; known {
 		return nil, fmt.Errorf("process %d has been started for something else", pid)
 	}
@@ -176,6 +182,9 @@ func (s *supervisor) adopt(pid int, ended func(e spec.Exit, lastLine string)) (p
 		return nil, fmt.Errorf("process %d, which the PID file names, is not a child of this service", pid)
 	}
 	c := &child{id: pid, adopt: true, ended: ended}
+	if starter, ok := from.(*child); ok {
+		c.log = starter.log
+	}
 	s.children[pid] = c
 	return c, nil
 }
@@ -213,16 +222,23 @@ func (s *supervisor) reap() {
 			exit = spec.Exit{Signal: int(status.Signal())}
 		}
 		go func() {
-			last := ""
+			var out output
 			if c.log != nil {
 				select {
 				case <-c.log.done:
 				case <-time.After(drain):
 				}
-				last = c.log.lastLine()
+				out = c.log.output()
 			}
-			s.post(func() { c.ended(exit, last) })
+			s.post(func() { c.ended(exit, out) })
 		}()
+	}
+}
+
+// signalMain signals the process alone.
+func (c *child) signalMain(sig syscall.Signal) {
+	if !c.gone {
+		_ = unix.Kill(c.id, sig)
 	}
 }
 

@@ -30,19 +30,39 @@ func waitable() (int, error) {
 	return int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), pidAt))), nil
 }
 
-// parentOf reads a process's parent.
-func parentOf(pid int) (int, error) {
+// procStat is what /proc/PID/stat tells of a process, see proc(5).
+type procStat struct {
+	parent, group, session int
+	// began counts ticks since the machine started.
+	began uint64
+}
+
+func readStat(pid int) (procStat, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, err
+		return procStat{}, err
 	}
-	// "PID (NAME) STATE PPID …", where NAME may hold anything.
-	_, rest, ok := bytes.Cut(data[max(bytes.LastIndexByte(data, ')'), 0):], []byte(" "))
+	// "PID (NAME) STATE PPID PGRP SESSION …", where NAME may hold anything.
+	_, rest, _ := bytes.Cut(data[max(bytes.LastIndexByte(data, ')'), 0):], []byte(" "))
 	fields := strings.Fields(string(rest))
-	if !ok || len(fields) < 2 {
-		return 0, fmt.Errorf("cannot read /proc/%d/stat", pid)
+	const beganAt = 19
+	if len(fields) <= beganAt {
+		return procStat{}, fmt.Errorf("cannot read /proc/%d/stat", pid)
 	}
-	return strconv.Atoi(fields[1])
+	var st procStat
+	for i, to := range []*int{&st.parent, &st.group, &st.session} {
+		if *to, err = strconv.Atoi(fields[i+1]); err != nil {
+			return procStat{}, err
+		}
+	}
+	st.began, err = strconv.ParseUint(fields[beganAt], 10, 64)
+	return st, err
+}
+
+// parentOf reads a process's parent.
+func parentOf(pid int) (int, error) {
+	st, err := readStat(pid)
+	return st.parent, err
 }
 
 // killAll signals every process but this one. PID 1 reaches all of its

@@ -46,8 +46,8 @@ func (s *supervisor) await(p process, j job, done func(pid int, err error)) (can
 	return func() { once.Do(func() { close(stop) }) }
 }
 
-// errStopped ends a watch that nobody wants any more.
-var errStopped = errors.New("stopped")
+// errUnwanted ends a watch that nobody wants any more.
+var errUnwanted = errors.New("nobody waits any more")
 
 // watch returns once the process is ready, with the pid that its PID file
 // names.
@@ -97,7 +97,7 @@ func poll(stop <-chan struct{}, ready func() bool) error {
 		pause := min(max(time.Since(began)/pausePart, shortestPause), longestPause)
 		select {
 		case <-stop:
-			return errStopped
+			return errUnwanted
 		case <-time.After(pause):
 		}
 	}

@@ -22,6 +22,9 @@ const (
 var (
 	errPoweringOff = errors.New("the system is powering off")
 	errDisabled    = errors.New("it is disabled; enable it first")
+	errStopped     = errors.New("it was stopped")
+	errForgotten   = errors.New("it is transient, and was forgotten when it stopped")
+	errUnloaded    = errors.New("the system has no such service any more")
 )
 
 // transaction is one wish, from the boot or from a request, with all the
@@ -30,6 +33,7 @@ var (
 type transaction struct {
 	results map[*service]error
 	touched []*service
+	seen    map[*service]bool
 }
 
 func (tx *transaction) record(s *service, err error) {
@@ -40,7 +44,11 @@ func (tx *transaction) record(s *service, err error) {
 }
 
 func (tx *transaction) touch(s *service) {
-	if !slices.Contains(tx.touched, s) {
+	if !tx.seen[s] {
+		if tx.seen == nil {
+			tx.seen = map[*service]bool{}
+		}
+		tx.seen[s] = true
 		tx.touched = append(tx.touched, s)
 	}
 }
@@ -60,6 +68,10 @@ func (m *machine) start(s *service, tx *transaction, done func(error)) {
 		done(err)
 	}
 	switch {
+	case s.gone && s.Transient:
+		finish(errForgotten)
+	case s.gone, s.leaving:
+		finish(errUnloaded)
 	case s.state == spec.StateRunning:
 		done(nil)
 	case s.state == spec.StateStarting:
@@ -78,11 +90,13 @@ func (m *machine) start(s *service, tx *transaction, done func(error)) {
 // begin starts s, which is at rest.
 func (m *machine) begin(s *service, tx *transaction, done func(error)) {
 	attempt := s.fresh()
-	s.reason, s.respawning, s.recent, s.respawnCount = "", false, nil, 0
+	s.trouble, s.warnings, s.log, s.logs = trouble{}, nil, nil, logTrouble{}
+	s.respawning, s.recent, s.respawnCount = false, nil, 0
+	s.since, s.step = m.world.now(), 0
 	s.onStarted = []func(error){done}
 	m.set(s, spec.StateStarting)
 	if s.broken != "" {
-		m.startFailed(s, errors.New(s.broken))
+		m.startFailed(s, advise(errors.New(s.broken), "mend the declaration and build the system again"))
 		return
 	}
 	var failed error
@@ -92,7 +106,7 @@ func (m *machine) begin(s *service, tx *transaction, done func(error)) {
 			return
 		}
 		if err != nil && failed == nil {
-			failed = fmt.Errorf("it requires %s, which did not start: %w", name, err)
+			failed = requires(name, err)
 		}
 		if pending--; pending > 0 {
 			return
@@ -104,7 +118,12 @@ func (m *machine) begin(s *service, tx *transaction, done func(error)) {
 		m.launch(s)
 	}
 	for _, name := range s.Requirement {
-		m.start(m.byName[name], tx, func(err error) { one(name, err) })
+		r, err := m.find(name)
+		if err != nil { // it was transient
+			one(name, err)
+			continue
+		}
+		m.start(r, tx, func(err error) { one(name, err) })
 	}
 	one("", nil)
 }
@@ -112,11 +131,12 @@ func (m *machine) begin(s *service, tx *transaction, done func(error)) {
 // launch does what the start of s consists of.
 func (m *machine) launch(s *service) {
 	attempt := s.attempt
+	s.launched = true
 	finish := func(err error) {
 		switch {
 		case s.attempt != attempt:
 		case err != nil:
-			m.startFailed(s, err)
+			m.startFailed(s, advise(err, "mend the cause, then `herd start %s`", s.name))
 		default:
 			m.started(s)
 		}
@@ -155,20 +175,25 @@ func (m *machine) runAll(s *service, programs []spec.Process) {
 	}
 	attempt := s.attempt
 	var p process
-	p, err := m.world.spawn(job{name: s.name, process: programs[0]}, func(e spec.Exit, last string) {
+	p, err := m.world.spawn(job{name: s.name, process: programs[0]}, func(e spec.Exit, out output) {
 		if s.attempt != attempt {
-			m.ended(s, p, e, last)
+			m.ended(s, p, e, out)
 			return
 		}
-		s.proc = nil
-		if err := exitError(e, last); err != nil {
+		s.proc, s.log = nil, out.tail
+		for _, w := range out.warnings {
+			s.warnings = append(s.warnings, w)
+			m.world.say(s.name + ": warning: " + w)
+		}
+		if err := exitError(e, out.last); err != nil {
 			m.startFailed(s, err)
 			return
 		}
+		s.step++
 		m.runAll(s, programs[1:])
 	})
 	if err != nil {
-		m.startFailed(s, err)
+		m.startFailed(s, cannotRun(s, err))
 		return
 	}
 	s.proc = p
@@ -177,19 +202,20 @@ func (m *machine) runAll(s *service, programs []spec.Process) {
 // exec starts the program that the service is.
 func (m *machine) exec(s *service) {
 	attempt := s.attempt
+	s.launched = true
 	j := job{name: s.name, process: *s.Start.Exec, leader: s.Start.Exec.PIDFile == ""}
 	waiting := j.process.Ready != nil || j.process.PIDFile != ""
 	var p process
-	p, err := m.world.spawn(j, func(e spec.Exit, last string) {
+	p, err := m.world.spawn(j, func(e spec.Exit, out output) {
 		if s.proc == p && s.attempt == attempt && s.state == spec.StateStarting && j.process.PIDFile != "" && e.Status() == 0 {
 			// It went to the background; the PID file will name the daemon.
 			s.proc = nil
 			return
 		}
-		m.ended(s, p, e, last)
+		m.ended(s, p, e, out)
 	})
 	if err != nil {
-		m.startFailed(s, err)
+		m.startFailed(s, cannotRun(s, err))
 		return
 	}
 	s.proc = p
@@ -197,9 +223,12 @@ func (m *machine) exec(s *service) {
 		m.started(s)
 		return
 	}
-	timeout := defaultReady
-	if r := j.process.Ready; r != nil && r.TimeoutMS > 0 {
-		timeout = time.Duration(r.TimeoutMS) * time.Millisecond
+	timeout := readyTimeout(j.process)
+	giveUp := func(why error) {
+		m.giveUp(s, why)
+		if j.process.PIDFile != "" {
+			m.world.sweep(p, j)
+		}
 	}
 	stopWatch := m.world.await(p, j, func(pid int, err error) {
 		if s.attempt != attempt || s.state != spec.StateStarting {
@@ -207,12 +236,12 @@ func (m *machine) exec(s *service) {
 		}
 		if err == nil && pid != 0 && (s.proc == nil || s.proc.pid() != pid) {
 			var daemon process
-			if daemon, err = m.world.adopt(pid, func(e spec.Exit, last string) { m.ended(s, daemon, e, last) }); err == nil {
+			if daemon, err = m.world.adopt(pid, p, func(e spec.Exit, out output) { m.ended(s, daemon, e, out) }); err == nil {
 				s.proc = daemon
 			}
 		}
 		if err != nil {
-			m.giveUp(s, err)
+			giveUp(err)
 			return
 		}
 		s.cancel()
@@ -220,9 +249,23 @@ func (m *machine) exec(s *service) {
 		m.started(s)
 	})
 	stopTimer := m.world.after(timeout, func() {
-		m.giveUp(s, fmt.Errorf("it was not ready after %v", timeout))
+		giveUp(advise(fmt.Errorf("it was not ready after %v", timeout),
+			"`herd logs %s` shows what it did; where it only takes longer, give its `ready` a longer timeout; then `herd start %[1]s`", s.name))
 	})
 	s.cancel = func() { stopWatch(); stopTimer() }
+}
+
+// cannotRun is the error of a program that could not be started.
+func cannotRun(s *service, err error) error {
+	return advise(err, "mend what the message names, in the declaration or in the system, then `herd start %s`", s.name)
+}
+
+// readyTimeout is how long a process may take to be ready.
+func readyTimeout(p spec.Process) time.Duration {
+	if r := p.Ready; r != nil && r.TimeoutMS > 0 {
+		return time.Duration(r.TimeoutMS) * time.Millisecond
+	}
+	return defaultReady
 }
 
 // giveUp ends a start that takes too long: nothing of it stays behind.
@@ -235,13 +278,14 @@ func (m *machine) giveUp(s *service, why error) {
 	}
 	s.proc.signal(sigkill)
 	// ended sees the reason and fails the start.
-	s.reason = why.Error()
+	s.fail(why)
+	s.givenUp = why
 	s.cancel = m.world.after(unkillable, func() { m.startFailed(s, why) })
 }
 
 // started says that s is where its start was to bring it.
 func (m *machine) started(s *service) {
-	s.respawning, s.reason = false, ""
+	s.respawning, s.trouble = false, trouble{}
 	state := spec.StateRunning
 	if s.OneShot {
 		state = spec.StateDone
@@ -249,20 +293,24 @@ func (m *machine) started(s *service) {
 	m.world.say(s.name + ": " + map[bool]string{false: "started", true: "done"}[s.OneShot])
 	m.set(s, state)
 	callStarted(s, nil)
+	if s.OneShot {
+		m.leave(s)
+	}
 }
 
 // startFailed says that s did not get there. A failing respawn is one more
 // unexpected end.
 func (m *machine) startFailed(s *service, why error) {
 	s.fresh()
-	s.proc = nil
+	s.proc, s.givenUp = nil, nil
 	if s.respawning && !m.goingDown {
 		m.respawn(s, why.Error())
 		return
 	}
-	s.reason = why.Error()
+	s.fail(why)
 	m.world.say(s.name + ": failed: " + s.reason)
 	m.set(s, spec.StateFailed)
+	m.atRest(s)
 	callStarted(s, why)
 }
 
@@ -275,21 +323,23 @@ func callStarted(s *service, err error) {
 }
 
 // ended is called when the process p of s is over.
-func (m *machine) ended(s *service, p process, e spec.Exit, last string) {
+func (m *machine) ended(s *service, p process, e spec.Exit, out output) {
 	if s.proc != p {
 		return // one that was given up on
 	}
-	s.proc = nil
-	how := describe(e, last)
+	s.proc, s.log = nil, out.tail
+	how := describe(e, out.last)
 	switch s.state {
 	case spec.StateStarting:
-		why := s.reason
-		if why == "" {
-			why = "it ended before it was ready: " + how
-		} else if last != "" {
-			why += ": " + last
+		why := errors.New("it ended before it was ready: " + how)
+		if s.givenUp != nil {
+			why = s.givenUp
+			if out.last != "" {
+				why = fmt.Errorf("%w: %s", why, out.last)
+			}
 		}
-		m.startFailed(s, errors.New(why))
+		s.givenUp = nil
+		m.startFailed(s, why)
 	case spec.StateStopping:
 		m.stopContinues(s)
 	case spec.StateRunning:
@@ -298,13 +348,15 @@ func (m *machine) ended(s *service, p process, e spec.Exit, last string) {
 			m.respawn(s, how)
 			return
 		}
-		s.reason = "it ended: " + how
+		s.fail(errors.New("it ended: " + how))
 		m.world.say(s.name + ": " + s.reason)
 		if e.Status() == 0 {
+			s.advice = fmt.Sprintf("`herd start %s` starts it again", s.name)
 			m.set(s, spec.StateStopped)
 		} else {
 			m.set(s, spec.StateFailed)
 		}
+		m.leave(s)
 	}
 }
 
@@ -318,16 +370,20 @@ func (m *machine) respawn(s *service, how string) {
 	s.recent = slices.DeleteFunc(s.recent, func(t time.Time) bool { return now.Sub(t) > within })
 	if len(s.recent) >= times {
 		s.enabled, s.respawning = false, false
-		s.reason = fmt.Sprintf("it respawned too fast, %d times within %v, and is disabled; the last time: %s", len(s.recent), within, how)
+		why := advise(fmt.Errorf("it respawned too fast, %d times within %v, and is disabled; the last time: %s", len(s.recent), within, how),
+			"`herd logs %s` shows all that it wrote; mend the cause, then `herd enable %[1]s` and `herd start %[1]s`", s.name)
+		s.fail(why)
 		m.world.say(s.name + ": " + s.reason)
 		m.set(s, spec.StateFailed)
-		callStarted(s, errors.New(s.reason))
+		m.leave(s)
+		callStarted(s, why)
 		return
 	}
 	s.recent = append(s.recent, now)
 	s.respawnCount++
 	s.respawning = true
-	m.world.say(s.name + ": it ended and starts again: " + how)
+	s.trouble = trouble{reason: "it ended and starts again: " + how}
+	m.world.say(s.name + ": " + s.reason)
 	s.fresh()
 	m.set(s, spec.StateStarting)
 	s.cancel = m.world.after(time.Duration(s.RespawnDelayMS)*time.Millisecond, func() {

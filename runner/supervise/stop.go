@@ -4,7 +4,6 @@
 package supervise
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"syscall"
@@ -34,11 +33,20 @@ func (m *machine) stop(s *service, done func()) {
 		s.onStopped = append(s.onStopped, done)
 	case s.state == spec.StateStarting && s.respawning && s.proc == nil:
 		// It waits for the next try; that will not come.
-		s.fresh()
-		s.respawning, s.recent, s.reason = false, nil, ""
-		m.set(s, spec.StateStopped)
-		callStarted(s, errors.New("it was stopped"))
+		m.abandon(s, errStopped)
 		done()
+	case s.state == spec.StateStarting && !s.launched && s.proc == nil:
+		// It waits for what it requires, which may take for ever.
+		m.abandon(s, errStopped)
+		done()
+	case s.state == spec.StateStarting && s.proc != nil && len(s.Start.Run) > 0:
+		// Its program may run for ever, and nothing is to be had of its end.
+		s.fresh()
+		s.onStopped = []func(){done}
+		m.set(s, spec.StateStopping)
+		callStarted(s, errStopped)
+		s.proc.signal(stopSignal(s.Stop))
+		m.killAfter(s, grace(s))
 	case s.state == spec.StateStarting:
 		s.onStarted = append(s.onStarted, func(error) { m.stop(s, done) })
 	case s.state == spec.StateRunning:
@@ -46,6 +54,15 @@ func (m *machine) stop(s *service, done func()) {
 	default:
 		done()
 	}
+}
+
+// abandon ends a start that has no process.
+func (m *machine) abandon(s *service, why error) {
+	s.fresh()
+	s.respawning, s.recent, s.trouble = false, nil, trouble{}
+	m.set(s, spec.StateStopped)
+	m.leave(s)
+	callStarted(s, why)
 }
 
 // beginStop stops s, which runs.
@@ -73,9 +90,8 @@ func (m *machine) dependants(s *service) (out []*service) {
 	seen := map[*service]bool{s: true}
 	var visit func(s *service)
 	visit = func(s *service) {
-		for _, d := range m.services {
-			needs := slices.ContainsFunc(d.Requirement, func(name string) bool { return m.byName[name] == s })
-			if !needs || seen[d] {
+		for _, d := range s.dependants {
+			if seen[d] {
 				continue
 			}
 			seen[d] = true
@@ -91,12 +107,17 @@ func (m *machine) dependants(s *service) (out []*service) {
 	return out
 }
 
+// grace is how long s may take to stop.
+func grace(s *service) time.Duration {
+	if s.Stop.GraceMS <= 0 {
+		return defaultGrace
+	}
+	return time.Duration(s.Stop.GraceMS) * time.Millisecond
+}
+
 // stopNow does what the stop of s consists of; its dependants have stopped.
 func (m *machine) stopNow(s *service) {
-	grace := time.Duration(s.Stop.GraceMS) * time.Millisecond
-	if grace <= 0 {
-		grace = defaultGrace
-	}
+	grace := grace(s)
 	switch s.Stop.Kind {
 	case spec.StopNone:
 		if s.OneShot && s.proc != nil {
@@ -139,9 +160,16 @@ func (m *machine) killAfter(s *service, grace time.Duration) {
 			return
 		}
 		m.world.say(fmt.Sprintf("%s: it did not stop within %v and is killed", s.name, grace))
+		s.trouble = trouble{
+			fmt.Sprintf("it did not stop within %v and was killed", grace),
+			"where it only takes longer, give it more time with kill(grace = ...), or another signal",
+		}
 		s.proc.signal(sigkill)
 		s.cancel = m.world.after(unkillable, func() {
-			s.reason = fmt.Sprintf("process %d does not die of SIGKILL", s.proc.pid())
+			s.trouble = trouble{
+				fmt.Sprintf("process %d does not die of SIGKILL", s.proc.pid()),
+				"the kernel holds it, mostly for a file system that does not answer; it ends when that does",
+			}
 			m.world.say(s.name + ": " + s.reason)
 			s.proc = nil
 			m.stopped(s)
@@ -174,13 +202,13 @@ func (m *machine) stopByProgram(s *service, grace time.Duration) {
 	attempt := s.attempt
 	over := false
 	cancel := func() {}
-	p, err := m.world.spawn(job{name: s.name, process: *s.Stop.Process}, func(e spec.Exit, last string) {
+	p, err := m.world.spawn(job{name: s.name, process: *s.Stop.Process}, func(e spec.Exit, out output) {
 		over = true
 		cancel()
 		if s.attempt != attempt || s.state != spec.StateStopping {
 			return
 		}
-		if err := exitError(e, last); err != nil {
+		if err := exitError(e, out.last); err != nil {
 			m.world.say(fmt.Sprintf("%s: its stop program failed: %v", s.name, err))
 		}
 		finish()
@@ -209,7 +237,7 @@ func (m *machine) unmount(s *service, grace time.Duration) {
 			return
 		}
 		if err != nil {
-			s.reason = err.Error()
+			s.trouble = trouble{err.Error(), "end what still uses it, then `umount` it"}
 			m.world.say(s.name + ": " + s.reason)
 		}
 		s.mounted = false
@@ -251,6 +279,7 @@ func (m *machine) stopped(s *service) {
 	m.set(s, spec.StateStopped)
 	waiting := s.onStopped
 	s.onStopped = nil
+	m.leave(s)
 	for _, f := range waiting {
 		f()
 	}
@@ -259,18 +288,22 @@ func (m *machine) stopped(s *service) {
 // restart stops s with all that depend on it, then starts all of them.
 func (m *machine) restart(s *service, tx *transaction, done func(error)) {
 	var again []*service
+	seen := map[*service]bool{}
 	var collect func(s *service)
 	collect = func(s *service) {
-		if slices.Contains(again, s) {
+		if seen[s] {
 			return
 		}
+		seen[s] = true
 		again = append(again, s)
 		for _, d := range m.dependants(s) {
 			collect(d)
 		}
 	}
 	collect(s)
+	asked := s
 	m.stop(s, func() {
+		again = slices.DeleteFunc(again, func(s *service) bool { return s.gone && s != asked })
 		pending := len(again)
 		var failed error
 		for _, s := range again {
@@ -323,7 +356,7 @@ func (m *machine) breakOff(s *service) {
 	s.fresh()
 	s.respawning = false
 	if s.proc != nil {
-		s.reason = errPoweringOff.Error()
+		s.trouble = trouble{reason: errPoweringOff.Error()}
 		m.set(s, spec.StateRunning)
 	} else {
 		m.set(s, spec.StateStopped)

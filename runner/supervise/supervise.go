@@ -38,6 +38,8 @@ type Options struct {
 	// Homes and Directories carry out the starts of those kinds.
 	Homes       func(spec.Homes) error
 	Directories func([]spec.Dir) error
+	// ReadPlan reads the service plan of another system, for OpUpgrade.
+	ReadPlan func(name string) (spec.ServicePlan, error)
 	// Names reads the accounts as they are now.
 	Names func() account.Names
 	// Control is the connection to the runner, nil where there is none.
@@ -147,11 +149,7 @@ func (s *supervisor) activate() {
 	}
 	s.post(func() {
 		for _, st := range statuses {
-			word := "failed"
-			if st.Skipped {
-				word = "skipped"
-			}
-			s.say(fmt.Sprintf("activation: %s %s: %s", st.Name, word, st.Reason))
+			s.say(fmt.Sprintf("activation: %s %s: %s", st.Name, st.Outcome(), st.Reason))
 		}
 		// Not earlier: the activation empties /run.
 		if s.Socket != "" {
@@ -167,7 +165,7 @@ func (s *supervisor) activate() {
 func (s *supervisor) runStep(name string, p spec.Process) error {
 	done := make(chan error, 1)
 	s.post(func() {
-		_, err := s.spawn(job{name: name, process: p}, func(e spec.Exit, last string) { done <- exitError(e, last) })
+		_, err := s.spawn(job{name: name, process: p}, func(e spec.Exit, out output) { done <- exitError(e, out.last) })
 		if err != nil {
 			done <- err
 		}
