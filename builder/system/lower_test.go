@@ -213,6 +213,10 @@ var goldenCases = []struct {
 			{Device: "none", MountPoint: "/scratch", Type: "tmpfs", Mount: true, Options: []string{"size=1m"}},
 		}})
 	}},
+	{"podman", "a system whose user runs containers", podman},
+	{"podman_container", "the same as a container", func(t *testing.T, env *service.Env) *OperatingSystem {
+		return contain(t, podman(t, env), ContainerOptions{})
+	}},
 	{"machine", "a system of a machine", machine},
 	{"machine_container", "what is left of it in a container", func(t *testing.T, env *service.Env) *OperatingSystem {
 		return contain(t, machine(t, env), ContainerOptions{})
