@@ -90,7 +90,7 @@ func launch(j *job) (*process, error) {
 		pp.close()
 		return nil, err
 	}
-	first, pid, errno := fork(code, flags, int(pp.upW.Fd()))
+	first, pid, errno := fork(code, flags, int(pp.upW.Fd()), j.group)
 	runtime.KeepAlive(j)
 	if errno != 0 {
 		pp.close()
@@ -309,7 +309,7 @@ func userNamespace(m spec.IDMap) (*os.File, error) {
 	code.Do(unix.SYS_CLOSE, pp.downW.Fd())
 	code.Do(unix.SYS_READ, pp.downR.Fd(), code.Bytes(make([]byte, 1)), 1)
 	code.Do(unix.SYS_EXIT_GROUP, 0)
-	c, pid, errno := fork(code, unix.CLONE_NEWUSER|cloneVM, int(pp.upW.Fd()))
+	c, pid, errno := fork(code, unix.CLONE_NEWUSER|cloneVM, int(pp.upW.Fd()), nil)
 	defer runtime.KeepAlive(c)
 	if errno != 0 {
 		return nil, namespaceError(errno)

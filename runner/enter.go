@@ -126,6 +126,9 @@ func (i Instance) exec(ctx context.Context, p spec.Process, stdio Stdio, tty boo
 		e.files = []*os.File{term.slave, term.slave, term.slave}
 		e.tty = true
 	}
+	if e.group = i.joinGroup(); e.group != nil {
+		defer e.group.Close()
+	}
 	proc, err := e.start()
 	if err != nil {
 		return spec.Exit{}, err
@@ -182,6 +185,8 @@ type entrance struct {
 	account account
 	files   []*os.File
 	tty     bool
+	// group is the control group that the process begins in, if it may.
+	group *os.File
 	// launcher is the first program that the process executes.
 	launcher *os.File
 }
@@ -280,7 +285,12 @@ func (e *entrance) start() (*process, error) {
 		defer e.launcher.Close()
 		// With a copy of the memory, because the container lives already: none of
 		// its processes may ever meet one that has the runner's.
-		first, pid, errno := fork(code, 0, int(pp.upW.Fd()))
+		first, pid, errno := fork(code, 0, int(pp.upW.Fd()), e.group)
+		if errno != 0 && e.group != nil {
+			// Only who may write to a group above both can change from one to
+			// the other; then it stays in the caller's.
+			first, pid, errno = fork(code, 0, int(pp.upW.Fd()), nil)
+		}
 		runtime.KeepAlive(e)
 		if errno != 0 {
 			pp.close()

@@ -4,6 +4,8 @@
 package runner
 
 import (
+	"os"
+	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -106,14 +108,19 @@ type child struct {
 }
 
 // fork makes a child with clone3 that runs code from its first instruction, and
-// reports to fd. All signals stay blocked in the child until the code unblocks
+// reports to fd. With a group it begins in that control group. All signals stay blocked in the child until the code unblocks
 // them, and no handler of the parent is left in it. The [child] must be kept
 // alive until the process has been waited for.
-func fork(code *mount.Code, flags uint64, reportFD int) (*child, int, syscall.Errno) {
+func fork(code *mount.Code, flags uint64, reportFD int, group *os.File) (*child, int, syscall.Errno) {
 	c := &child{code: code, first: &code.Instrs[0], count: len(code.Instrs), reportFD: uintptr(reportFD)}
 	c.args = cloneArgs{flags: flags | cloneClearSighand, exitSignal: uint64(unix.SIGCHLD)}
 	if flags&unix.CLONE_VM != 0 {
 		c.args.stack, c.args.stackSize = uint64(uintptr(unsafe.Pointer(&c.stack))), childStack
+	}
+	if group != nil {
+		defer runtime.KeepAlive(group)
+		c.args.flags |= unix.CLONE_INTO_CGROUP
+		c.args.cgroup = uint64(group.Fd())
 	}
 	// Other forks of this process close descriptors between fork and exec only
 	// if none is made meanwhile; hold them off as os/exec does.

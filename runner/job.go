@@ -23,6 +23,8 @@ type job struct {
 	userNS *os.File
 	// namespaces are the CLONE_NEW flags besides those of user and mount.
 	namespaces uint64
+	// group is the control group that the process begins in, if not the runner's.
+	group *os.File
 	// hostName is set in an own UTS namespace, when not empty.
 	hostName string
 	// files become the descriptors from 0, in order. No other one is left.

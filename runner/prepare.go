@@ -185,13 +185,21 @@ func (p *prepared) inspect(o Options, in *mount.Container) error {
 	if in.Secrets, err = readSecrets(o.Secrets); err != nil {
 		return err
 	}
-	for _, d := range []string{"fuse", "net/tun"} {
-		if _, err := os.Stat("/dev/" + d); err == nil {
-			in.Devices = append(in.Devices, d)
-		}
-	}
+	in.Devices = openDevices("/dev")
 	p.mapOwners(in)
 	return nil
+}
+
+// openDevices are the devices for containers in the container that everybody on
+// the host may open. The others would be nobody's in the container, of no use.
+func openDevices(dev string) (out []string) {
+	for _, d := range []string{"fuse", "net/tun"} {
+		st, err := os.Stat(filepath.Join(dev, d))
+		if err == nil && st.Mode()&os.ModeCharDevice != 0 && st.Mode()&0o006 == 0o006 {
+			out = append(out, d)
+		}
+	}
+	return out
 }
 
 // mapOwners shows files of host root as container root's, where the file system

@@ -38,6 +38,8 @@ type Instance struct {
 	// FirstID is the host's id of container root, IDs how many there are.
 	FirstID int `json:"firstId"`
 	IDs     int `json:"ids"`
+	// Group is the folder of the container's own control group, "" without one.
+	Group string `json:"group,omitempty"`
 	// Running says that the container ran when the registry was read.
 	Running bool `json:"running"`
 
@@ -237,6 +239,9 @@ func (e *claimed) describe(i Instance) error {
 // remove deletes the entry and gives the name back.
 func (e *claimed) remove() error {
 	defer e.lock.Close()
+	if err := e.leaveGroup(); err != nil {
+		return err
+	}
 	for _, name := range []string{instanceFile, consoleFile, lockFile} {
 		if err := os.Remove(filepath.Join(e.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("cannot remove the container's entry: %w", err)

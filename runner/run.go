@@ -64,9 +64,14 @@ func Run(ctx context.Context, o Options) (spec.Exit, error) {
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer signal.Stop(signals)
 	c := &container{o: o, prepared: p, entry: entry, began: began}
-	exit, err := c.run(ctx, signals)
+	var exit spec.Exit
+	// A killed runner may have left the group of an earlier container.
+	if err = entry.leaveGroup(); err == nil {
+		exit, err = c.run(ctx, signals)
+	}
 	if errors.Is(err, ErrBoot) {
 		// What it printed is worth more than a clean registry.
+		err = errors.Join(err, entry.leaveGroup())
 		entry.lock.Close()
 		return exit, fmt.Errorf("%w\nits console: %s", err, filepath.Join(entry.dir, consoleFile))
 	}
@@ -82,6 +87,8 @@ type container struct {
 	instance Instance
 	process  *process
 	control  *control
+	// group is its control group on the host, nil if it has none of its own.
+	group *os.File
 	// off is closed when the power-off has been ordered.
 	off   chan struct{}
 	order sync.Once
@@ -91,7 +98,14 @@ type container struct {
 
 // run starts the container, sees to its command and waits for its end.
 func (c *container) run(ctx context.Context, signals <-chan os.Signal) (spec.Exit, error) {
-	if err := c.start(ctx); err != nil {
+	err := c.controlGroup()
+	if c.group != nil {
+		defer c.group.Close()
+	}
+	if err == nil {
+		err = c.start(ctx)
+	}
+	if err != nil {
 		return spec.Exit{}, err
 	}
 	defer c.process.close()
@@ -140,7 +154,7 @@ func (c *container) start(ctx context.Context) error {
 	files = append(files, theirs, console) // spec.ControlFD, spec.ConsoleFD
 	c.process, err = c.laid.start(ctx, &job{
 		ids: c.who.ids, userNS: c.who.userNS, namespaces: c.namespaces,
-		hostName: c.o.Container.HostName, files: files, argv: c.argv, env: c.env, dir: "/",
+		hostName: c.o.Container.HostName, group: c.group, files: files, argv: c.argv, env: c.env, dir: "/",
 	}, c.o.Message)
 	if err != nil {
 		ctl.close()
@@ -164,7 +178,7 @@ func (c *container) announce() error {
 	name := c.entry.name
 	c.instance = Instance{
 		Name: name, PID: pid, Runner: os.Getpid(), PIDStart: startTime(pid), RunnerStart: startTime(os.Getpid()),
-		BootID: bootID(), System: c.o.System, Started: time.Now(), FirstID: c.who.base(), IDs: c.count, dir: c.entry.dir,
+		BootID: bootID(), Group: c.groupDir(), System: c.o.System, Started: time.Now(), FirstID: c.who.base(), IDs: c.count, dir: c.entry.dir,
 	}
 	if err := c.entry.describe(c.instance); err != nil {
 		return fmt.Errorf("cannot register the container: %w", err)

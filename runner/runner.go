@@ -18,6 +18,7 @@ import (
 	"os"
 	"time"
 
+	"osbuild/runner/cgroup"
 	"osbuild/runner/spec"
 )
 
@@ -71,6 +72,8 @@ type Options struct {
 	Hierarchy Hierarchy
 	// Nested makes the container fit for containers in it.
 	Nested bool
+	// Limits bound what the container as a whole uses.
+	Limits cgroup.Limits
 	// Stdin, Stdout and Stderr belong to Command. Nil is /dev/null.
 	Stdin, Stdout, Stderr *os.File `json:"-"`
 	// Message gets what the user should read, a line a call. Nil drops it.

@@ -31,7 +31,7 @@ type Container struct {
 	// IDMap says that the store's items can be shown as container root's.
 	IDMap bool
 	// Nested adds what containers in the container need; Devices are those of
-	// "fuse" and "net/tun" that the host has.
+	// "fuse" and "net/tun" that everybody may open on the host.
 	Nested  bool
 	Devices []string
 }
@@ -97,6 +97,7 @@ func ForContainer(c Container) (Plan, error) {
 		if err := l.mount(e.step, e.dir); err != nil {
 			return Plan{}, err
 		}
+		kernel[e.target] = e.step.Op == OpBind && e.step.Source == "/sys"
 	}
 	if err := l.secrets(c.Secrets); err != nil {
 		return Plan{}, err
@@ -192,15 +193,19 @@ func (c Container) standard() []entry {
 	inner(spec.MountProc, "/proc", false, all)
 	inner(spec.MountDevpts, "/dev/pts", false, Flags{NoSuid: true, NoExec: true}, "newinstance", "ptmxmode=0666", "mode=0620")
 	inner(spec.MountMqueue, "/dev/mqueue", true, all)
-	if c.OwnNetwork {
-		ro := all
-		ro.ReadOnly = true
-		inner(spec.MountSysfs, "/sys", true, ro)
-		if c.Nested {
-			inner(spec.MountCgroup2, "/sys/fs/cgroup", true, all)
-		}
+	ro := all
+	ro.ReadOnly = true
+	switch {
+	case c.OwnNetwork:
+		inner(spec.MountSysfs, "/sys", !c.Nested, ro)
+	case c.Nested:
+		// The kernel gives a sysfs only to who owns the network that it shows.
+		out = append(out, entry{target: "/sys", dir: true, step: Step{
+			Stage: Outer, Op: OpBind, Target: "/sys", Source: "/sys", Flags: ro,
+		}})
 	}
 	if c.Nested {
+		inner(spec.MountCgroup2, "/sys/fs/cgroup", false, all)
 		for _, d := range c.Devices {
 			out = append(out, entry{target: "/dev/" + d, step: Step{
 				Stage: Outer, Op: OpBind, Target: "/dev/" + d, Source: "/dev/" + d, Flags: Flags{NoSuid: true, NoExec: true},

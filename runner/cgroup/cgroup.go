@@ -1,0 +1,226 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cgroup gives a container a control group of its own on the host, see
+// cgroups(7), so that what runs in it can be limited and ended as a whole, and
+// so that it can make groups for containers of its own.
+//
+// It owns where such a group lies, who may change what in it, its limits and
+// its end. It knows version 2 alone, starts no process and reads no flag. The
+// folder of the hierarchy is a parameter, so that nearly all of it can be tested
+// without a kernel. Start with [Find] and [Hierarchy.Make].
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNone says that the caller has no place for groups: there is no hierarchy,
+// or it is not the caller's to change.
+var ErrNone = errors.New("no control group that this user may change")
+
+// Hierarchy is cgroup2 as the calling process sees it.
+type Hierarchy struct {
+	// Root is where it is mounted, with the group of that folder at its top.
+	Root string
+	// Own is the folder of the calling process's group, "" if it lies elsewhere.
+	Own string
+
+	// mounted is the group at Root, by the paths of /proc/PID/cgroup.
+	mounted string
+}
+
+// Request says what group a container gets.
+type Request struct {
+	// Dir is its folder, see [Hierarchy.Place].
+	Dir string
+	// UID and GID get what the container may change: its members and the groups
+	// below, and none of its limits. Negative ones leave them to the caller.
+	UID, GID int
+	Limits   Limits
+}
+
+// topName is the group above those of root's containers.
+const topName = "osbuild"
+
+// Place is the folder of the group of a container of that name. Root's lie in a
+// group of osbuild's at the top, whatever group root happens to be in. A user's
+// lie in the user's own one, which must be delegated to them.
+func (h Hierarchy) Place(name string, asRoot bool) (string, error) {
+	if asRoot {
+		return filepath.Join(h.Root, topName, name), nil
+	}
+	if h.Own == "" || unix.Access(h.Own, unix.W_OK) != nil || unix.Access(filepath.Join(h.Own, procs), unix.W_OK) != nil {
+		return "", ErrNone
+	}
+	return filepath.Join(h.Own, topName+"-"+name), nil
+}
+
+// Files of a group.
+const (
+	procs          = "cgroup.procs"
+	controllers    = "cgroup.controllers"
+	subtreeControl = "cgroup.subtree_control"
+)
+
+// delegated are the files that belong to whom a group is delegated to, if the
+// kernel has them. The others hold limits that are set from above.
+var delegated = []string{procs, "cgroup.threads", subtreeControl, "memory.oom.group", "memory.reclaim"}
+
+// Make makes a group, which must not be there yet.
+func (h Hierarchy) Make(r Request) (err error) {
+	fail := func(err error) error { return fmt.Errorf("cannot make the control group %s: %w", r.Dir, err) }
+	parent := filepath.Dir(r.Dir)
+	for try := 0; ; try++ {
+		err := os.Mkdir(parent, 0o755)
+		if err == nil || errors.Is(err, fs.ErrExist) {
+			h.offer(parent, r.Limits)
+			err = os.Mkdir(r.Dir, 0o755)
+		}
+		if err == nil {
+			break
+		}
+		// The last container of another start may take the parent with it.
+		if !errors.Is(err, fs.ErrNotExist) || try == 10 {
+			return fail(err)
+		}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, Remove(r.Dir))
+		}
+	}()
+	if err := h.limit(r); err != nil {
+		return err
+	}
+	if r.UID < 0 && r.GID < 0 {
+		return nil
+	}
+	if err := os.Lchown(r.Dir, r.UID, r.GID); err != nil {
+		return fail(err)
+	}
+	for _, name := range delegated {
+		err := os.Lchown(filepath.Join(r.Dir, name), r.UID, r.GID)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fail(err)
+		}
+	}
+	return nil
+}
+
+// passedOn are the controllers that containers get where the host has them,
+// without asking, so that containers in them can be limited.
+var passedOn = []string{"cpu", "cpuset", "memory", "pids"}
+
+// offer enables controllers for the groups in parent, and on the way there.
+// What is refused shows later, where a limit needs it.
+func (h Hierarchy) offer(parent string, limits Limits) {
+	dirs := []string{parent}
+	if parent == filepath.Join(h.Root, topName) {
+		dirs = []string{h.Root, parent}
+	} else if len(limits.settings()) > 0 {
+		h.stepDown(parent)
+	}
+	for _, dir := range dirs {
+		enabled := words(dir, subtreeControl)
+		for _, c := range words(dir, controllers) {
+			if slices.Contains(passedOn, c) && !slices.Contains(enabled, c) {
+				_ = write(dir, subtreeControl, "+"+c)
+			}
+		}
+	}
+}
+
+// runnerGroup is where the runner goes from a group that it is alone in.
+const runnerGroup = topName + "-runner"
+
+// stepDown moves the calling process out of a group that is to have groups with
+// controllers: only one without processes can (the "no internal processes" rule
+// of cgroups(7)). Where there are others, the group is not ours alone.
+func (h Hierarchy) stepDown(dir string) {
+	self := fmt.Sprint(os.Getpid())
+	if members := words(dir, procs); len(members) != 1 || members[0] != self {
+		return
+	}
+	leaf := filepath.Join(dir, runnerGroup)
+	if err := os.Mkdir(leaf, 0o755); err == nil || errors.Is(err, fs.ErrExist) {
+		_ = write(leaf, procs, self)
+	}
+}
+
+// patience is how long a group may take to become empty once it was killed.
+const patience = 5 * time.Second
+
+// Remove ends all processes in a group and takes it away with all groups below
+// it. A group that is not there is no error.
+func Remove(dir string) error {
+	fail := func(err error) error { return fmt.Errorf("cannot remove the control group %s: %w", dir, err) }
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	// Before Linux 5.14 there is no such file. PID 1's end has killed all by
+	// then; else removing will say that the group is busy.
+	if err := write(dir, "cgroup.kill", "1"); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+		return fail(err)
+	}
+	var err error
+	for end := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+		if err = removeTree(dir); err == nil || !errors.Is(err, unix.EBUSY) || time.Now().After(end) {
+			break
+		}
+	}
+	if err != nil {
+		return fail(err)
+	}
+	if top := filepath.Dir(dir); filepath.Base(top) == topName {
+		_ = os.Remove(top) // unless another container's group is in it
+	}
+	return nil
+}
+
+// removeTree removes a group and those below it, from the bottom up.
+func removeTree(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := removeTree(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
+		return &os.PathError{Op: "remove", Path: dir, Err: err}
+	}
+	return nil
+}
+
+// words are the words in a file of a group; none if it cannot be read.
+func words(dir, name string) []string {
+	data, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(data))
+}
+
+// write says something to the kernel, in one write and never by making a file.
+func write(dir, name, text string) error {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
