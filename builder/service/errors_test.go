@@ -89,10 +89,12 @@ func TestGraphErrors(t *testing.T) {
 			`system.star:40:5: cannot order services: service types extend each other in a cycle: "self" extends "self"`,
 		},
 	} {
-		_, err := NewFolding(&Env{}, tc.in)
-		if !errors.Is(err, tc.kind) || err.Error() != tc.want {
-			t.Errorf("%s: %v\nwant %s", tc.summary, err, tc.want)
-		}
+		t.Run(tc.summary, func(t *testing.T) {
+			_, err := NewFolding(&Env{}, tc.in)
+			if !errors.Is(err, tc.kind) || err.Error() != tc.want {
+				t.Errorf("%v\nwant %s", err, tc.want)
+			}
+		})
 	}
 }
 
@@ -166,97 +168,16 @@ func TestFoldErrors(t *testing.T) {
 			`system.star:5:5: cannot use service "bare": it has no value and the type has no default`,
 		},
 	} {
-		sinkType := tc.target
-		if sinkType == nil {
-			sinkType = tc.in[0].Type
-		}
-		_, err := Fold(&Env{}, tc.in, sinkType)
-		if !errors.Is(err, tc.kind) || err.Error() != tc.want {
-			t.Errorf("%s: %v\nwant %s", tc.summary, err, tc.want)
-		}
-	}
-}
-
-func TestModify(t *testing.T) {
-	a, b, c := &Type{Name: "alpha"}, &Type{Name: "beta"}, &Type{Name: "gamma"}
-	twin := &Type{Name: "alpha"}
-	a.Pos = pos(70)
-	list := []*Service{of(a, 1), of(b, 2), of(a, 3), of(c, 4)}
-	add := func(t *Type, n int) Clause {
-		return Clause{Type: t, Pos: pos(n), Change: func(v any) (any, error) { return v.(int) + n, nil }}
-	}
-	drop := func(t *Type, line int) Clause { return Clause{Type: t, Delete: true, Pos: pos(line)} }
-	for _, tc := range []struct {
-		summary string
-		clauses []Clause
-		want    []any
-		kind    error
-		err     string
-	}{
-		{"nothing keeps the order", nil, []any{1, 2, 3, 4}, nil, ""},
-		{"all instances are deleted", []Clause{drop(a, 1)}, []any{2, 4}, nil, ""},
-		{"two types are deleted", []Clause{drop(a, 1), drop(c, 2)}, []any{2}, nil, ""},
-		{"all instances are changed", []Clause{add(a, 10)}, []any{11, 2, 13, 4}, nil, ""},
-		{"clauses chain", []Clause{add(a, 10), add(b, 5), add(a, 20)}, []any{31, 7, 33, 4}, nil, ""},
-		{"modify, then delete", []Clause{add(a, 10), drop(a, 2)}, []any{2, 4}, nil, ""},
-		{
-			"delete, then modify",
-			[]Clause{drop(a, 6), add(a, 7)},
-			nil, ErrDeleted,
-			`system.star:7:5: cannot modify services of type "alpha": an earlier clause deleted them (declared at system.star:6:5)`,
-		},
-		{
-			"delete twice",
-			[]Clause{drop(a, 6), drop(a, 7)},
-			nil, ErrDeleted,
-			`system.star:7:5: cannot modify services of type "alpha": an earlier clause deleted them (declared at system.star:6:5)`,
-		},
-		{
-			"change what is absent",
-			[]Clause{add(&Type{Name: "bet"}, 3)},
-			nil, ErrNotFound,
-			`system.star:3:5: cannot modify services of type "bet": there is none in the list; did you mean "beta"?`,
-		},
-		{
-			"delete what is absent",
-			[]Clause{drop(&Type{Name: "omega"}, 3)},
-			nil, ErrNotFound,
-			`system.star:3:5: cannot modify services of type "omega": there is none in the list`,
-		},
-		{
-			"a type of the same name",
-			[]Clause{drop(twin, 3)},
-			nil, ErrNotFound,
-			`system.star:3:5: cannot modify services of type "alpha": the list has only a service of another type of that name (declared at system.star:70:5)`,
-		},
-		{
-			"a change that fails",
-			[]Clause{{Type: b, Pos: pos(4), Change: func(any) (any, error) { return nil, errors.New("bad port") }}},
-			nil, ErrBadValue,
-			`system.star:4:5: cannot modify service "beta": bad port`,
-		},
-	} {
-		got, err := Modify(list, tc.clauses)
-		if tc.err != "" {
-			if !errors.Is(err, tc.kind) || err.Error() != tc.err {
-				t.Errorf("%s: %v\nwant %s", tc.summary, err, tc.err)
+		t.Run(tc.summary, func(t *testing.T) {
+			sinkType := tc.target
+			if sinkType == nil {
+				sinkType = tc.in[0].Type
 			}
-			continue
-		}
-		if err != nil {
-			t.Errorf("%s: %v", tc.summary, err)
-			continue
-		}
-		var values []any
-		for _, s := range got {
-			values = append(values, s.Value)
-		}
-		if diff := cmp.Diff(tc.want, values); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", tc.summary, diff)
-		}
-	}
-	if list[0].Value != 1 || len(list) != 4 {
-		t.Error("Modify changed its argument")
+			_, err := Fold(&Env{}, tc.in, sinkType)
+			if !errors.Is(err, tc.kind) || err.Error() != tc.want {
+				t.Errorf("%v\nwant %s", err, tc.want)
+			}
+		})
 	}
 }
 
@@ -275,13 +196,15 @@ func TestList(t *testing.T) {
 		{"a record", []any{&Placed{Pos: pos(4)}}, `system.star:4:5: cannot use element 1 of services: it is a placed, not a service`},
 		{"no list", "web", `cannot use the text "web" as services: a list of services is needed`},
 	} {
-		_, err := List(tc.in)
-		if got := errText(err); got != tc.want {
-			t.Errorf("%s: %s\nwant %s", tc.summary, got, tc.want)
-		}
-		if err != nil && !errors.Is(err, ErrNotAService) {
-			t.Errorf("%s: %v is no ErrNotAService", tc.summary, err)
-		}
+		t.Run(tc.summary, func(t *testing.T) {
+			_, err := List(tc.in)
+			if got := errText(err); got != tc.want {
+				t.Errorf("%s\nwant %s", got, tc.want)
+			}
+			if err != nil && !errors.Is(err, ErrNotAService) {
+				t.Errorf("%v is no ErrNotAService", err)
+			}
+		})
 	}
 }
 

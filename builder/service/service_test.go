@@ -45,40 +45,52 @@ func of(t *Type, value any) *Service { return &Service{Type: t, Value: value, Ha
 
 func TestValues(t *testing.T) {
 	withDefault, without := &Type{Name: "with", HasDefault: true, Default: false}, &Type{Name: "without", Pos: pos(3)}
-	s, err := New(withDefault, pos(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	// A default of false is a default.
-	if v, err := s.Get(); err != nil || v != false {
-		t.Errorf("Get() = %v, %v; want the default", v, err)
-	}
-	if s, err = WithValue(withDefault, "given", pos(1)); err != nil {
-		t.Fatal(err)
-	}
-	if v, err := s.Get(); err != nil || v != "given" {
-		t.Errorf("Get() = %v, %v; want the given value", v, err)
-	}
-	_, err = New(without, pos(2))
-	const want = `system.star:2:5: cannot declare service "without": no value is given and the type has no default (declared at system.star:3:5)`
-	if !errors.Is(err, ErrNoValue) || err.Error() != want {
-		t.Errorf("New() without a value: %v\nwant %s", err, want)
-	}
-	if _, err := (&Service{Type: without}).Get(); !errors.Is(err, ErrNoValue) {
-		t.Errorf("Get() without a value: %v", err)
-	}
+	t.Run("the default, which may be false", func(t *testing.T) {
+		s, err := New(withDefault, pos(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := s.Get(); err != nil || v != false {
+			t.Errorf("Get() = %v, %v", v, err)
+		}
+	})
+	t.Run("a given value beats the default", func(t *testing.T) {
+		for _, given := range []any{"given", nil, true} {
+			s, err := WithValue(withDefault, given, pos(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v, err := s.Get(); err != nil || v != given {
+				t.Errorf("Get() = %v, %v; want %v", v, err, given)
+			}
+		}
+	})
+	t.Run("neither", func(t *testing.T) {
+		_, err := New(without, pos(2))
+		const want = `system.star:2:5: cannot declare service "without": no value is given and the type has no default (declared at system.star:3:5)`
+		if !errors.Is(err, ErrNoValue) || err.Error() != want {
+			t.Errorf("%v\nwant %s", err, want)
+		}
+		if _, err := (&Service{Type: without}).Get(); !errors.Is(err, ErrNoValue) {
+			t.Errorf("Get(): %v", err)
+		}
+	})
 	checked := &Type{Name: "checked", Check: func(v any) (any, error) {
 		if n, ok := v.(int); ok {
 			return n + 1, nil
 		}
 		return nil, errors.New("want a number")
 	}}
-	if s, err := WithValue(checked, 1, pos(1)); err != nil || s.Value != 2 {
-		t.Errorf("WithValue() = %v, %v; want the converted value", s, err)
-	}
-	if _, err := WithValue(checked, "x", pos(9)); err == nil || err.Error() != `system.star:9:5: cannot declare service "checked": want a number` {
-		t.Errorf("WithValue() of a wrong value: %v", err)
-	}
+	t.Run("a value that the type converts", func(t *testing.T) {
+		if s, err := WithValue(checked, 1, pos(1)); err != nil || s.Value != 2 {
+			t.Errorf("WithValue() = %v, %v", s, err)
+		}
+	})
+	t.Run("a value that the type refuses", func(t *testing.T) {
+		if _, err := WithValue(checked, "x", pos(9)); err == nil || err.Error() != `system.star:9:5: cannot declare service "checked": want a number` {
+			t.Errorf("WithValue(): %v", err)
+		}
+	})
 }
 
 // names are the type names of services.
@@ -101,13 +113,20 @@ func TestBackEdges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		of   *Service
-		want []*Service
-	}{{s1, nil}, {s2, []*Service{s1}}, {s3, []*Service{s1, s2}}} {
-		if got := back[c.of]; !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%s is extended by %v, want %v", c.of.Type.Name, names(got), names(c.want))
-		}
+	for _, tc := range []struct {
+		summary string
+		of      *Service
+		want    []*Service
+	}{
+		{"of one that nobody extends", s1, nil},
+		{"of one that one extends", s2, []*Service{s1}},
+		{"of one that two extend, in order", s3, []*Service{s1, s2}},
+	} {
+		t.Run(tc.summary, func(t *testing.T) {
+			if got := back[tc.of]; !reflect.DeepEqual(got, tc.want) {
+				t.Errorf("%s is extended by %v, want %v", tc.of.Type.Name, names(got), names(tc.want))
+			}
+		})
 	}
 }
 
@@ -207,31 +226,48 @@ func TestInstantiateMissing(t *testing.T) {
 	strict := source("needs-strict", &Type{Name: "strict", Extend: last.Extend})
 
 	explicit := of(indirect, []any{"mine"})
-	for _, c := range []struct {
+	for _, tc := range []struct {
 		summary string
 		in      []*Service
 		want    []string
 	}{
-		{"adds targets to a fixed point, last", []*Service{of(first, 1)}, []string{"first", "indirect", "last"}},
+		{"adds a default instance", []*Service{of(other, 1)}, []string{"other", "last"}},
+		{"adds what is needed indirectly, last", []*Service{of(first, 1)}, []string{"first", "indirect", "last"}},
+		{"goes on from a part of it", []*Service{of(first, 1), of(indirect, nil)}, []string{"first", "indirect", "last"}},
+		{"goes on from another part of it", []*Service{of(last, nil), of(first, 1)}, []string{"last", "first", "indirect"}},
 		{"leaves an explicit instance", []*Service{explicit, of(first, 1)}, []string{"indirect", "first", "last"}},
 		{"adds one instance for many", []*Service{of(first, 1), of(other, 2), of(first, 3)}, []string{"first", "other", "first", "indirect", "last"}},
 		{"adds nothing to a complete list", []*Service{of(last, nil), of(other, 1)}, []string{"last", "other"}},
 		{"takes an empty list", nil, nil},
 	} {
-		got, err := InstantiateMissing(c.in)
-		if err != nil {
-			t.Errorf("%s: %v", c.summary, err)
-		} else if diff := cmp.Diff(c.want, names(got)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", c.summary, diff)
+		t.Run(tc.summary, func(t *testing.T) {
+			before := len(tc.in)
+			got, err := InstantiateMissing(tc.in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, names(got)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			for i, s := range tc.in {
+				if got[i] != s {
+					t.Errorf("service %d was replaced", i+1)
+				}
+			}
+			for _, s := range got[before:] {
+				if s.HasValue {
+					t.Errorf("%s was added with a value", s.Type.Name)
+				}
+			}
+		})
+	}
+	t.Run("fails without a default", func(t *testing.T) {
+		_, err := InstantiateMissing([]*Service{of(strict, 1)})
+		const want = `cannot find what service "needs-strict" extends: there is no service of type "strict"; declare one with a value`
+		if !errors.Is(err, ErrMissingTarget) || err.Error() != want {
+			t.Errorf("%v\nwant %s", err, want)
 		}
-	}
-	if got, _ := InstantiateMissing([]*Service{explicit, of(first, 1)}); got[0] != explicit {
-		t.Error("the explicit instance was replaced")
-	}
-	_, err := InstantiateMissing([]*Service{of(strict, 1)})
-	if !errors.Is(err, ErrMissingTarget) {
-		t.Errorf("a missing type without default: %v", err)
-	}
+	})
 }
 
 // Two foldings of one declaration give the same order, whatever runs beside.
