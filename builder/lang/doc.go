@@ -185,7 +185,7 @@ const hidden = "..."
 // docFunction explains a function of a file. Its defaults are values already:
 // nothing is computed.
 func docFunction(f *starlark.Function) *Doc {
-	d := &Doc{Name: f.Name(), Kind: wordFunction, Text: strings.TrimSpace(f.Doc()), Call: []string{}}
+	d := &Doc{Name: f.Name(), Kind: wordFunction, Text: outdent(f.Doc()), Call: []string{}}
 	for i := range f.NumParams() {
 		name, _ := f.Param(i)
 		last := f.NumParams() - 1
@@ -203,6 +203,23 @@ func docFunction(f *starlark.Function) *Doc {
 		d.Call = append(d.Call, name)
 	}
 	return d
+}
+
+// outdent takes off what the lines of a text are indented by in common; the
+// first stands behind the quotes.
+func outdent(text string) string {
+	first, rest, _ := strings.Cut(text, "\n")
+	common := len(rest)
+	lines := strings.Split(rest, "\n")
+	for _, line := range lines {
+		if blank := strings.TrimLeft(line, " \t"); blank != "" {
+			common = min(common, len(line)-len(blank))
+		}
+	}
+	for i, line := range lines {
+		lines[i] = line[min(common, len(line)):]
+	}
+	return strings.TrimSpace(first + "\n" + strings.Join(lines, "\n"))
 }
 
 func docList(name string, list *starlark.List) *Doc {

@@ -115,5 +115,5 @@ func moduleText(m services.Module) string {
 	if !ok || text.Token != syntax.STRING {
 		return ""
 	}
-	return strings.TrimSpace(text.Value.(string))
+	return outdent(text.Value.(string))
 }

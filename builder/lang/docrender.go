@@ -102,7 +102,11 @@ func wrap(text, first, rest string) string {
 			line, lead = "", rest
 		}
 	}
-	for _, source := range strings.Split(strings.TrimSpace(text), "\n") {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return ""
+	}
+	for _, source := range strings.Split(text, "\n") {
 		if source != strings.TrimLeft(source, " \t") {
 			flush()
 			b.WriteString(rest + source + "\n")

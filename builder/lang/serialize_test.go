@@ -86,7 +86,7 @@ func TestSerializeErrors(t *testing.T) {
 	tests := []struct{ summary, text, want string }{
 		{
 			"no serializers at all", "c = configuration(\"c\", {\"a\": int})\nx = serialize(c(1))\n",
-			`system.star:2:5: cannot serialize c: it has no serializers; give configuration(...) or its fields one, as in serialize = lambda name, value: ...`,
+			`system.star:2:5: cannot serialize c: it has no serializers; give configuration() or its fields one, such as serialize = pair, where pair(name, value) gives text`,
 		},
 		{
 			"a field without one", "c = configuration(\"c\", {\"a\": field(int, 1, serialize = \"a\"), \"b\": str})\nx = serialize(c(b = \"x\"))\n",
@@ -110,7 +110,7 @@ func TestSerializeErrors(t *testing.T) {
 		},
 		{
 			"a record of osbuild", "x = serialize(user_group(\"a\"))\n",
-			`system.star:1:5: cannot serialize user_group: it has no serializers`,
+			`system.star:1:5: cannot serialize user_group: only records that configuration() defines can say how they are written`,
 		},
 		{
 			"neither a function nor a text", "f = field(int, 1, serialize = 5)\n",

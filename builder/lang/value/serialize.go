@@ -92,8 +92,11 @@ func (r *Record) Serialize(at *Site) (string, error) {
 		}
 		any = any || with[i] != nil
 	}
-	if !any {
-		return "", fmt.Errorf("cannot serialize %s: it has no serializers; give configuration(...) or its fields one, as in serialize = lambda name, value: ...", r.schema.name)
+	switch {
+	case r.schema.goType != nil:
+		return "", fmt.Errorf("cannot serialize %s: only records that configuration() defines can say how they are written", r.schema.name)
+	case !any:
+		return "", fmt.Errorf("cannot serialize %s: it has no serializers; give configuration() or its fields one, such as serialize = pair, where pair(name, value) gives text", r.schema.name)
 	}
 	var b strings.Builder
 	for i, f := range r.schema.fields {
