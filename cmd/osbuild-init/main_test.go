@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	}
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
-		case "init", "activate", "herd", "become":
+		case "init", "activate", "task", "herd", "become":
 			main()
 		case "enter-for-test":
 			fmt.Fprintln(os.Stderr, enter(os.Args[2], os.Args[3]))
@@ -82,6 +82,8 @@ func helper(args []string) int {
 	case "fail":
 		fmt.Println(strings.Join(args[1:], " "))
 		return 3
+	case "greet":
+		fmt.Println("greets", args[1:], "as", os.Environ())
 	case "wait":
 		fmt.Println(os.Getuid(), "waits in", fmt.Sprint(os.Environ()))
 		time.Sleep(time.Hour)
@@ -155,49 +157,5 @@ func TestMappedIds(t *testing.T) {
 		if got := mappedIds(file); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.summary, got, tt.want)
 		}
-	}
-}
-
-func TestReport(t *testing.T) {
-	services := []spec.ServiceStatus{
-		{Name: "web", Provision: []string{"web", "http"}, Requirement: []string{"networking"}, State: spec.StateRunning, PID: 42, Enabled: true, AutoStart: true, Documentation: "The web server.", Respawns: 2},
-		{Name: "prepare", Provision: []string{"prepare"}, State: spec.StateFailed, Enabled: false, OneShot: true, Reason: "exit status 3: no luck"},
-	}
-	for _, tt := range []struct {
-		summary string
-		reply   spec.Reply
-		one     bool
-		want    string
-	}{
-		{"nothing", spec.Reply{}, false, ""},
-		{"a table", spec.Reply{Services: services, Activation: []spec.StepStatus{{Phase: "user", Name: "seed", Skipped: true, Reason: "no privilege"}}}, false, `
-activation: seed skipped: no privilege
-SERVICE  STATE             PID  REASON
-prepare  failed, disabled  -    exit status 3: no luck
-web      running           42   
-`},
-		{"one service", spec.Reply{Services: services[:1]}, true, `
-service:      web
-about:        The web server.
-state:        running
-process:      42
-respawns:     2
-provides:     web http
-requires:     networking
-enabled:      yes
-at boot:      yes
-`},
-	} {
-		t.Run(tt.summary, func(t *testing.T) {
-			var out strings.Builder
-			before := slices.Clone(tt.reply.Services)
-			report(&out, tt.reply, tt.one)
-			if diff := cmp.Diff(strings.TrimPrefix(tt.want, "\n"), out.String()); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff(before, tt.reply.Services); diff != "" {
-				t.Errorf("the reply changed:\n%s", diff)
-			}
-		})
 	}
 }
