@@ -80,6 +80,10 @@ type Group struct {
 type IDs struct {
 	Users  map[string]int `json:"users"`
 	Groups map[string]int `json:"groups"`
+	// FormerUsers and FormerGroups are ids that a name had before its
+	// declaration gave it another.
+	FormerUsers  map[int]string `json:"formerUsers,omitempty"`
+	FormerGroups map[int]string `json:"formerGroups,omitempty"`
 }
 
 // Previous is the state that an earlier activation left.

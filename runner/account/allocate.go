@@ -15,53 +15,84 @@ type want struct {
 	system   bool
 }
 
+// known are the ids of one kind that names have or had.
+type known struct {
+	present map[string]int // in the account file now
+	kept    map[string]int // of all names that there ever were
+	former  map[int]string // those that a name gave up for another
+}
+
+// given is what an allocation decides and what is known afterwards.
+type given struct {
+	ids      map[string]int // of the wanted names
+	kept     map[string]int
+	former   map[int]string
+	warnings []string
+}
+
 // allocator hands out the ids of one kind, uids or gids.
 type allocator struct {
 	kind       string // "uid" or "gid", for messages
 	regularMax int
 	owner      map[int]string // every id that a name has or had
-	ids        map[string]int // the same the other way round
+	ids        map[string]int // the id of every name
+	former     map[int]string // ids that a name had before
 	regular    int            // where the search for a regular id begins
 	system     int
 	warnings   []string
 }
 
-// allocate gives each wanted name an id. present are the ids in the account
-// file now, kept are all that names ever had. The rules: a declared id is
-// taken as it is; a known name keeps its id; the others get the next free
-// regular id upwards or system id downwards, counted on from the last one, and
-// never one that another name ever had.
-func allocate(kind string, wants []want, present, kept map[string]int, top int) (map[string]int, map[string]int, []string, error) {
-	a := &allocator{kind: kind, regularMax: top, owner: map[int]string{}, ids: map[string]int{}}
-	maps.Copy(a.ids, kept)
-	maps.Copy(a.ids, present)
+// allocate gives each wanted name an id. The rules: a declared id is taken as
+// it is; a known name keeps its id; the others get the next free regular id
+// upwards or system id downwards, counted on from the last one, and never one
+// that another name ever had.
+func allocate(kind string, wants []want, k known, top int) (given, error) {
+	a := &allocator{kind: kind, regularMax: top, owner: map[int]string{}, ids: map[string]int{}, former: map[int]string{}}
+	maps.Copy(a.former, k.former)
+	maps.Copy(a.owner, k.former)
+	maps.Copy(a.ids, k.kept)
+	maps.Copy(a.ids, k.present)
+	for _, name := range sortedKeys(k.kept) {
+		id := k.kept[name]
+		// The account file may have been changed by hand.
+		if a.ids[name] != id {
+			a.former[id], a.owner[id] = name, name
+		}
+	}
+	owners := map[int]string{}
 	for _, name := range sortedKeys(a.ids) {
 		// Two names with one id can come from files that others wrote; the
 		// name that is there now is the owner, of two such the first.
 		id := a.ids[name]
-		_, here := present[name]
-		if old, ok := a.owner[id]; ok {
-			if _, oldHere := present[old]; oldHere || !here {
+		_, here := k.present[name]
+		if old, ok := owners[id]; ok {
+			if _, oldHere := k.present[old]; oldHere || !here {
 				continue
 			}
 		}
-		a.owner[id] = name
+		owners[id] = name
 	}
+	maps.Copy(a.owner, owners)
 	// The cursors follow the ids of earlier boots, not those that this
 	// declaration claims further down its list.
 	a.setCursors()
 	if err := a.claim(wants); err != nil {
-		return nil, nil, nil, err
+		return given{}, err
 	}
-	given := map[string]int{}
+	ids := map[string]int{}
 	for _, w := range wants {
 		id, err := a.give(w)
 		if err != nil {
-			return nil, nil, nil, err
+			return given{}, err
 		}
-		given[w.name] = id
+		ids[w.name] = id
 	}
-	return given, a.ids, a.warnings, nil
+	for id := range a.former {
+		if name, ok := a.owner[id]; ok && a.ids[name] == id {
+			delete(a.former, id) // somebody has it again
+		}
+	}
+	return given{ids: ids, kept: a.ids, former: a.former, warnings: a.warnings}, nil
 }
 
 // claim reserves all declared ids before any other is given out.
@@ -89,12 +120,28 @@ func (a *allocator) claim(wants []want) error {
 		}
 		claimed[id] = w.name
 		if other, ok := a.owner[id]; ok && other != w.name {
-			if declared[other] && !explicit[other] {
+			if declared[other] && !explicit[other] && a.ids[other] == id {
 				return fmt.Errorf("cannot give %q the %s %d, which %q has had since an earlier boot; declare another one for %q: %w",
 					w.name, a.kind, id, other, w.name, ErrTaken)
 			}
-			if !declared[other] {
+			switch {
+			case !declared[other]:
 				a.warnf("%q gets the %s %d, which the removed %q had: its files are now %q's", w.name, a.kind, id, other, w.name)
+			default:
+				a.warnf("%q gets the %s %d, which %q had before: files that have it are now %q's", w.name, a.kind, id, other, w.name)
+			}
+		}
+	}
+	// First all leave what they had, then all take what they claim, so that two
+	// names may change places.
+	for _, w := range wants {
+		if w.explicit == nil {
+			continue
+		}
+		if old, ok := a.ids[w.name]; ok && old != *w.explicit {
+			a.warnf("%q changes its %s from %d to %d: files keep the old one", w.name, a.kind, old, *w.explicit)
+			if a.owner[old] == w.name {
+				a.former[old] = w.name
 			}
 		}
 	}
@@ -102,9 +149,8 @@ func (a *allocator) claim(wants []want) error {
 		if other, ok := a.owner[id]; ok && other != name && a.ids[other] == id {
 			delete(a.ids, other)
 		}
-		if old, ok := a.ids[name]; ok && old != id {
-			a.warnf("%q changes its %s from %d to %d: files keep the old one", name, a.kind, old, id)
-		}
+	}
+	for id, name := range claimed {
 		a.owner[id] = name
 		a.ids[name] = id
 	}

@@ -41,11 +41,11 @@ func Build(decl spec.Accounts, prev Previous, top, today int) (Database, error) 
 			present[g.Name] = g.GID
 		}
 	}
-	gids, keptGroups, warnings, err := allocate("gid", wants, present, prev.IDs.Groups, top)
+	groups, err := allocate("gid", wants, known{present, prev.IDs.Groups, prev.IDs.FormerGroups}, top)
 	if err != nil {
 		return Database{}, err
 	}
-	db.Warnings = append(db.Warnings, warnings...)
+	db.Warnings = append(db.Warnings, groups.warnings...)
 
 	wants = nil
 	for _, u := range decl.Users {
@@ -57,29 +57,29 @@ func Build(decl spec.Accounts, prev Previous, top, today int) (Database, error) 
 			present[u.Name] = u.UID
 		}
 	}
-	uids, keptUsers, warnings, err := allocate("uid", wants, present, prev.IDs.Users, top)
+	users, err := allocate("uid", wants, known{present, prev.IDs.Users, prev.IDs.FormerUsers}, top)
 	if err != nil {
 		return Database{}, err
 	}
-	db.Warnings = append(db.Warnings, warnings...)
-	db.IDs = IDs{Users: keptUsers, Groups: keptGroups}
+	db.Warnings = append(db.Warnings, users.warnings...)
+	db.IDs = IDs{Users: users.kept, Groups: groups.kept, FormerUsers: users.former, FormerGroups: groups.former}
 
 	for _, g := range decl.Groups {
-		db.Groups = append(db.Groups, buildGroup(g, gids[g.Name], decl.Users, prev.Groups))
+		db.Groups = append(db.Groups, buildGroup(g, groups.ids[g.Name], decl.Users, prev.Groups))
 	}
 	for _, u := range decl.Users {
-		gid, ok := gids[u.Group]
+		gid, ok := groups.ids[u.Group]
 		if !ok {
 			if gid, err = strconv.Atoi(u.Group); err != nil {
 				return Database{}, fmt.Errorf("cannot make user %q: its group %q is not declared", u.Name, u.Group)
 			}
 		}
 		for _, name := range u.SupplementaryGroups {
-			if _, ok := gids[name]; !ok {
+			if _, ok := groups.ids[name]; !ok {
 				db.Warnings = append(db.Warnings, fmt.Sprintf("user %q cannot be in group %q, which is not declared", u.Name, name))
 			}
 		}
-		db.Users = append(db.Users, buildUser(u, uids[u.Name], gid, prev.Users))
+		db.Users = append(db.Users, buildUser(u, users.ids[u.Name], gid, prev.Users))
 		db.Shadow = append(db.Shadow, buildShadow(u, prev.Shadow, today))
 	}
 	return db, nil

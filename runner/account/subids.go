@@ -6,6 +6,7 @@ package account
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 
@@ -24,13 +25,16 @@ type SubidOptions struct {
 	// Shrink makes ranges without a start shorter, all alike, where they
 	// would not fit. Without it that is an error.
 	Shrink bool
+	// Accounts are the ids of users, or groups, by name: who has a range must
+	// not become one of them by it.
+	Accounts map[int]string
 }
 
 // PlaceSubids decides which subordinate ids each name has. Ranges that are on
 // disk stay as they are, wherever they lie, and a name that has some gets no
 // others. Of the declared ones, those with a start come first and must fit;
 // each of the rest, by name, begins at the low end of the highest free
-// interval that is long enough. The result is sorted by start.
+// interval that is long enough. Ids of accounts are not free. The result is sorted by start.
 func PlaceSubids(onDisk, declared []spec.SubidRange, o SubidOptions) (placed []spec.SubidRange, warnings []string, err error) {
 	taken := map[string]bool{}
 	for _, r := range onDisk {
@@ -56,6 +60,10 @@ func PlaceSubids(onDisk, declared []spec.SubidRange, o SubidOptions) (placed []s
 		if other, ok := overlapping(placed, *r.Start, r.Count); ok {
 			return nil, nil, fmt.Errorf("cannot give %q the subordinate ids %d to %d, %q has %d to %d: %w", r.Name,
 				*r.Start, *r.Start+r.Count-1, other.Name, *other.Start, *other.Start+other.Count-1, ErrOverflow)
+		}
+		if other, ok := overlapping(o.single(), *r.Start, r.Count); ok {
+			return nil, nil, fmt.Errorf("cannot give %q the subordinate ids %d to %d, %d is %q itself: %w", r.Name,
+				*r.Start, *r.Start+r.Count-1, *other.Start, other.Name, ErrOverflow)
 		}
 		placed = append(placed, r)
 	}
@@ -111,7 +119,7 @@ func addRoot(declared, onDisk []spec.SubidRange, o SubidOptions) []spec.SubidRan
 		root.Start, root.Count = &start, *declared[0].Start-o.Min
 	}
 	if root.Start != nil {
-		_, clash := overlapping(onDisk, start, root.Count)
+		_, clash := overlapping(slices.Concat(onDisk, o.single()), start, root.Count)
 		// In a small container root shares with the others instead.
 		shared := o.Shrink && root.Count == defaultSubids
 		if clash || shared {
@@ -148,7 +156,7 @@ type interval struct{ start, count int }
 
 // free lists the gaps between placed ranges within the bounds, ascending.
 func free(placed []spec.SubidRange, o SubidOptions) (gaps []interval) {
-	placed = slices.Clone(placed)
+	placed = slices.Concat(placed, o.single())
 	sortRanges(placed)
 	at := o.Min
 	for _, r := range placed {
@@ -161,6 +169,16 @@ func free(placed []spec.SubidRange, o SubidOptions) (gaps []interval) {
 		gaps = append(gaps, interval{at, o.Max - at})
 	}
 	return gaps
+}
+
+// single are the ids of accounts, each a range of its own.
+func (o SubidOptions) single() (ranges []spec.SubidRange) {
+	for _, id := range slices.Sorted(maps.Keys(o.Accounts)) {
+		if id >= o.Min && id < o.Max {
+			ranges = append(ranges, spec.SubidRange{Name: o.Accounts[id], Start: &id, Count: 1})
+		}
+	}
+	return ranges
 }
 
 func longest(placed []spec.SubidRange, o SubidOptions) int {

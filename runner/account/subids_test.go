@@ -35,6 +35,8 @@ func TestPlaceSubids(t *testing.T) {
 	host := SubidOptions{Min: 100000, Max: 600100000}
 	root := SubidOptions{AddRoot: true, Min: 100000, Max: 600100000}
 	inside := SubidOptions{AddRoot: true, Min: ContainerSubidMin, Max: ContainerSubidMax, Shrink: true}
+	beside := inside
+	beside.Accounts = map[int]string{20000: "carol", 65533: "dan", 1000: "eve", 65534: "nobody"}
 	tests := []struct {
 		summary  string
 		onDisk   string
@@ -90,6 +92,10 @@ func TestPlaceSubids(t *testing.T) {
 		{summary: "only what does not fit shrinks", declared: "alice::1000", o: inside, want: "alice:10000:1000 root:11000:54534"},
 		{summary: "a declared range inside a container", declared: "alice:10000:50000", o: inside, want: "alice:10000:50000 root:60000:5534"},
 		{summary: "a declared range that does not fit a container", declared: "alice:100000:65536", o: inside, wantErr: ErrOutside},
+		{summary: "ids of accounts are not subordinate to anybody", declared: "alice", o: beside, want: "alice:20001:22766 root:42767:22766"},
+		{summary: "a declared range beside an account", declared: "alice:10000:10000", o: beside, want: "alice:10000:10000 root:20001:45532"},
+		{summary: "a declared range over an account", declared: "alice:10000:10001", o: beside, wantErr: ErrOverflow},
+		{summary: "root gives way to an account", o: SubidOptions{AddRoot: true, Min: 100000, Max: 600100000, Accounts: map[int]string{100001: "x"}}, want: "root:100002:65536"},
 		{summary: "no room in a container", onDisk: "x:10000:55534", declared: "alice", o: inside, wantErr: ErrOverflow},
 	}
 	for _, tt := range tests {

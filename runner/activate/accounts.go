@@ -60,7 +60,15 @@ func (r *run) accounts(decl spec.Accounts) []error {
 	mode, owner := shadowOwner(db.Groups)
 	note(r.writeOnce("/etc/shadow", account.FormatShadow(db.Shadow), mode, owner))
 	if decl.Subids != nil {
+		limits.Accounts = map[int]string{}
+		for _, u := range db.Users {
+			limits.Accounts[u.UID] = u.Name
+		}
 		note(r.subids("/etc/subuid", decl.Subids.UIDs, limits))
+		limits.Accounts = map[int]string{}
+		for _, g := range db.Groups {
+			limits.Accounts[g.GID] = g.Name
+		}
 		note(r.subids("/etc/subgid", decl.Subids.GIDs, limits))
 	}
 	note(Save(r.Root)...)
