@@ -111,6 +111,8 @@ func Run(root *tree.Root, plan spec.ActivationPlan, o Options) []spec.StepStatus
 		switch {
 		case phase == spec.PhaseEtc:
 			r.step(phase, "trees", r.saveTrees)
+		case phase == spec.PhaseDirectories:
+			r.step(phase, "login-records", r.loginRecords)
 		case phase == spec.PhasePrivileged && !privileged && r.Kind(spec.PrivilegedDir) != 0:
 			// The last system had programs with privileges, this one has none.
 			r.step(phase, "privileged", func() []error { return r.privileged(nil) })
@@ -218,14 +220,6 @@ func (r *run) one(s spec.Step) []error {
 		problems = append(problems, r.link(l)...)
 	}
 	return append(problems, Directories(r.Root, s.Directories)...)
-}
-
-// currentSystem says which system runs.
-func (r *run) currentSystem() []error {
-	if r.System == "" {
-		return nil
-	}
-	return r.link(spec.Link{Path: spec.CurrentSystem, Target: r.System})
 }
 
 // link makes one symbolic link and the folders above it.

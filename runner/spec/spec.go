@@ -23,6 +23,9 @@ const StoreDir = "/osbuild/store"
 const (
 	// CurrentSystem is the link to the system item that runs.
 	CurrentSystem = "/run/current-system"
+	// BootedSystem is the link to the system item that was booted, whatever
+	// runs since.
+	BootedSystem = "/run/booted-system"
 	// SystemPackages is the name in a system item of the tree that its packages
 	// make together, if it has any. That tree holds PackagesRoot, a [Root]
 	// with what packages put on it, and PackagesPlan, an [ActivationPlan]
