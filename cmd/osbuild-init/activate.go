@@ -5,6 +5,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -66,12 +67,40 @@ func runActivate(args []string) (int, error) {
 		if !st.Skipped && !st.Warning {
 			failed++
 		}
-		fmt.Fprintf(os.Stderr, "osbuild-init: activation: %s %s: %s\n", st.Name, st.Outcome(), st.Reason)
+		fmt.Fprintf(os.Stderr, "osbuild-init: activation: %s\n", stepLine(st))
+	}
+	if root.Dir() == "/" && !boot && system != "" {
+		if err := follow(root, system); err != nil {
+			return 0, err
+		}
 	}
 	if failed > 0 {
 		return 0, fmt.Errorf("%d steps of the activation failed", failed)
 	}
 	return 0, nil
+}
+
+// follow has the init that supervises this system, where there is one, follow
+// the services of the system that was activated.
+func follow(root *tree.Root, system string) error {
+	if root.Kind(spec.ControlSocket) == 0 {
+		return nil
+	}
+	// The activation has emptied it.
+	if err := linkHerd(root); err != nil && !activate.Unable(err) {
+		fmt.Fprintf(os.Stderr, "osbuild-init: %v\n", err)
+	}
+	reply, err := ask(spec.ControlSocket, spec.Request{ID: 1, Op: spec.OpUpgrade, Plan: path.Join(system, "services")})
+	if err != nil {
+		return err
+	}
+	if reply.Upgrade != nil {
+		reportUpgrade(os.Stdout, reply)
+	}
+	if reply.Error != "" {
+		return errors.New(reply.Error)
+	}
+	return nil
 }
 
 // systemOf is the system whose activation plan is given: the folder of the

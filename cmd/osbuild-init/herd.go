@@ -12,59 +12,156 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"golang.org/x/sys/unix"
 
 	"osbuild/runner/spec"
 )
 
-// herdActions maps the word on the command line to the operation and says
-// whether it needs the name of a service.
-var herdActions = map[string]struct {
-	op   string
-	name bool
-}{
-	"status":  {spec.OpStatus, false},
-	"start":   {spec.OpStart, true},
-	"stop":    {spec.OpStop, true},
-	"restart": {spec.OpRestart, true},
-	"enable":  {spec.OpEnable, true},
-	"disable": {spec.OpDisable, true},
-	"logs":    {spec.OpLogs, true},
+// herdVerbs maps what herd does for every service to the operation that it
+// asks for. The others are actions of the services.
+var herdVerbs = map[string]string{
+	"status":        spec.OpStatus,
+	"start":         spec.OpStart,
+	"stop":          spec.OpStop,
+	"restart":       spec.OpRestart,
+	"enable":        spec.OpEnable,
+	"disable":       spec.OpDisable,
+	"logs":          spec.OpLogs,
+	"doc":           spec.OpStatus,
+	"actions":       spec.OpStatus,
+	"configuration": spec.OpStatus,
+}
+
+const herdUsage = `herd takes status [SERVICE], start, stop, restart, enable, disable, logs, actions or configuration SERVICE, doc SERVICE [ACTION], or ACTION SERVICE [ARGUMENT…]`
+
+// herdCall is a command line of herd.
+type herdCall struct {
+	verb string
+	// word is the action that doc is asked about.
+	word string
+	json bool
+	req  spec.Request
+}
+
+// parseHerd reads a command line. What stands behind the service of an action
+// is the action's.
+func parseHerd(args []string) (herdCall, error) {
+	var c herdCall
+	if len(args) > 0 && args[0] == "--json" {
+		c.json, args = true, args[1:]
+	}
+	if len(args) == 0 {
+		return c, fmt.Errorf("%w: %s", errUsage, herdUsage)
+	}
+	c.verb, args = args[0], args[1:]
+	c.req = spec.Request{ID: 1, Op: herdVerbs[c.verb]}
+	if c.req.Op == "" {
+		if strings.HasPrefix(c.verb, "-") {
+			return c, fmt.Errorf("%w: herd has no option %q; %s", errUsage, c.verb, herdUsage)
+		}
+		if len(args) == 0 {
+			return c, fmt.Errorf("%w: %q is nothing that herd does by itself, and an action needs a service; %s", errUsage, c.verb, herdUsage)
+		}
+		c.req.Op, c.req.Action, c.req.Service, c.req.Args = spec.OpAction, c.verb, args[0], args[1:]
+		return c, nil
+	}
+	if i := slices.Index(args, "--json"); i >= 0 {
+		c.json, args = true, slices.Delete(slices.Clone(args), i, i+1)
+	}
+	most := 1
+	if c.verb == "doc" {
+		most = 2
+	}
+	switch {
+	case len(args) == 0 && c.verb != "status":
+		return c, fmt.Errorf("%w: herd %s takes the name of a service", errUsage, c.verb)
+	case len(args) > most:
+		return c, fmt.Errorf("%w: herd %s: %q is too much", errUsage, c.verb, args[most])
+	}
+	if len(args) > 0 {
+		c.req.Service = args[0]
+	}
+	if len(args) > 1 {
+		c.word = args[1]
+	}
+	return c, nil
 }
 
 // runHerd sends one request to the osbuild-init that supervises this system.
 func runHerd(args []string) (int, error) {
-	if len(args) == 0 {
-		return 0, fmt.Errorf("%w: herd takes status, start, stop, restart, enable, disable or logs", errUsage)
-	}
-	action, ok := herdActions[args[0]]
-	switch {
-	case !ok:
-		return 0, fmt.Errorf("%w: herd has no action %q", errUsage, args[0])
-	case action.name && len(args) != 2:
-		return 0, fmt.Errorf("%w: herd %s takes the name of one service", errUsage, args[0])
-	case len(args) > 2:
-		return 0, fmt.Errorf("%w: herd %s takes at most one service", errUsage, args[0])
-	}
-	req := spec.Request{ID: 1, Op: action.op}
-	if len(args) == 2 {
-		req.Service = args[1]
-	}
-	reply, err := ask(spec.ControlSocket, req)
+	c, err := parseHerd(args)
 	if err != nil {
 		return 0, err
 	}
-	if req.Op == spec.OpLogs {
-		_, _ = io.WriteString(os.Stdout, reply.Log)
-	} else {
-		report(os.Stdout, reply, req.Service != "")
+	reply, err := ask(spec.ControlSocket, c.req)
+	if err != nil {
+		return 0, err
 	}
+	return c.show(os.Stdout, reply)
+}
+
+// show prints a reply and says with what status herd ends.
+func (c herdCall) show(w io.Writer, reply spec.Reply) (int, error) {
+	var failed error
 	if reply.Error != "" {
-		return 0, errors.New(reply.Error)
+		failed = errors.New(reply.Error)
 	}
-	return 0, nil
+	status := 0
+	if reply.Exit != nil {
+		status = reply.Exit.Status()
+	}
+	if c.json {
+		e := json.NewEncoder(w)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		if err := e.Encode(struct {
+			Services   []spec.ServiceStatus `json:"services,omitempty"`
+			Activation []spec.StepStatus    `json:"activation,omitempty"`
+			Log        string               `json:"log,omitempty"`
+			Exit       *spec.Exit           `json:"exit,omitempty"`
+			Upgrade    *spec.Upgrade        `json:"upgrade,omitempty"`
+		}{reply.Services, reply.Activation, reply.Log, reply.Exit, reply.Upgrade}); err != nil {
+			return 0, err
+		}
+		return status, failed
+	}
+	switch {
+	case failed != nil && len(reply.Services) == 0:
+	case c.req.Op == spec.OpLogs || c.req.Op == spec.OpAction:
+		if _, err := io.WriteString(w, reply.Log); err != nil {
+			return 0, err
+		}
+	case c.verb != "status" && c.req.Op == spec.OpStatus && len(reply.Services) == 1:
+		if err := c.tell(w, reply.Services[0]); err != nil {
+			return 0, err
+		}
+	default:
+		report(w, reply, c.req.Service != "")
+	}
+	return status, failed
+}
+
+// tell prints what was asked about one service.
+func (c herdCall) tell(w io.Writer, s spec.ServiceStatus) error {
+	switch {
+	case c.verb == "configuration" && s.Configuration == "":
+		return fmt.Errorf("the service %s names no file that configures it", s.Name)
+	case c.verb == "configuration":
+		fmt.Fprintln(w, s.Configuration)
+	case c.verb == "actions":
+		printActions(w, s, "")
+	case c.word != "":
+		i := slices.IndexFunc(s.Actions, func(a spec.ActionDoc) bool { return a.Name == c.word })
+		if i < 0 {
+			return fmt.Errorf("the service %s has no action %q; `herd actions %[1]s` lists them", s.Name, c.word)
+		}
+		fmt.Fprintf(w, "%s: %s\n", c.word, documented(s.Actions[i].Documentation))
+	default:
+		fmt.Fprintf(w, "%s: %s\n", s.Name, documented(s.Documentation))
+		printActions(w, s, "  ")
+	}
+	return nil
 }
 
 // ask sends a request and waits for its reply.
@@ -95,62 +192,4 @@ func ask(socket string, req spec.Request) (spec.Reply, error) {
 		return fail(err)
 	}
 	return reply, nil
-}
-
-// report prints what a reply says of services: a table, or for one service
-// all that is known of it.
-func report(w io.Writer, reply spec.Reply, one bool) {
-	for _, st := range reply.Activation {
-		fmt.Fprintf(w, "activation: %s %s: %s\n", st.Name, st.Outcome(), st.Reason)
-	}
-	if one && len(reply.Services) == 1 {
-		describeService(w, reply.Services[0])
-		return
-	}
-	services := slices.SortedFunc(slices.Values(reply.Services), func(a, b spec.ServiceStatus) int {
-		return strings.Compare(a.Name, b.Name)
-	})
-	if len(services) == 0 {
-		return
-	}
-	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(table, "SERVICE\tSTATE\tPID\tREASON")
-	for _, s := range services {
-		pid := "-"
-		if s.PID != 0 {
-			pid = fmt.Sprint(s.PID)
-		}
-		state := s.State
-		if !s.Enabled {
-			state += ", disabled"
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", s.Name, state, pid, s.Reason)
-	}
-	table.Flush()
-}
-
-func describeService(w io.Writer, s spec.ServiceStatus) {
-	line := func(what, value string) {
-		if value != "" {
-			fmt.Fprintf(w, "%-13s %s\n", what+":", value)
-		}
-	}
-	line("service", s.Name)
-	line("about", s.Documentation)
-	line("state", s.State)
-	line("reason", s.Reason)
-	if s.PID != 0 {
-		line("process", fmt.Sprint(s.PID))
-	}
-	if s.Respawns > 0 {
-		line("respawns", fmt.Sprint(s.Respawns))
-	}
-	line("provides", strings.Join(s.Provision, " "))
-	line("requires", strings.Join(s.Requirement, " "))
-	words := map[bool]string{true: "yes", false: "no"}
-	line("enabled", words[s.Enabled])
-	line("at boot", words[s.AutoStart])
-	if s.OneShot {
-		line("one-shot", "yes")
-	}
 }

@@ -99,13 +99,16 @@ func runInit(args []string) (int, error) {
 			return serious(problems, say)
 		},
 		Directories: func(dirs []spec.Dir) error { return serious(activate.Directories(root, dirs), say) },
-		Names:       func() account.Names { return accounts(root) },
-		Control:     control,
-		Console:     console,
-		LogDir:      spec.LogDir,
-		RunDir:      path.Dir(spec.ControlSocket),
-		Socket:      spec.ControlSocket,
-		Self:        self(),
+		ReadPlan: func(name string) (plan spec.ServicePlan, err error) {
+			return plan, readPlan(root, name, &plan)
+		},
+		Names:   func() account.Names { return accounts(root) },
+		Control: control,
+		Console: console,
+		LogDir:  spec.LogDir,
+		RunDir:  path.Dir(spec.ControlSocket),
+		Socket:  spec.ControlSocket,
+		Self:    self(),
 	})
 	for _, err := range activate.Save(root) {
 		// What cannot be written here was said at the boot.
@@ -116,13 +119,22 @@ func runInit(args []string) (int, error) {
 	return status, nil
 }
 
-// linkHerd makes a path for herd that is the same in every system.
+// linkHerd makes a path for herd that is the same in every system, and one
+// where shells look for programs. An activation empties that folder.
 func linkHerd(root *tree.Root) error {
-	dir := path.Dir(spec.ControlSocket)
-	if err := root.MkdirAll(dir); err != nil {
-		return err
+	places := []string{path.Join(path.Dir(spec.ControlSocket), herdName)}
+	if short := path.Join(spec.PrivilegedDir, herdName); root.Kind(short) == 0 {
+		places = append(places, short)
 	}
-	return root.Symlink(path.Join(dir, herdName), self()[0])
+	for _, place := range places {
+		if err := root.MkdirAll(path.Dir(place)); err != nil {
+			return err
+		}
+		if err := root.Symlink(place, self()[0]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // circumstances says what an engine does not permit, where that is more than

@@ -40,7 +40,7 @@ func commands() []command {
 		{"init", "BOOT-PLAN", "be PID 1 of a system", runInit},
 		{"activate", "[--boot] [--root DIR] PLAN", "carry out an activation plan", runActivate},
 		{"task", "PLAN", "do the tasks of a plan (entry points of services do)", runTask},
-		{herdName, "ACTION [SERVICE]", "look at and steer services", runHerd},
+		{herdName, "VERB [SERVICE [ARGUMENT…]]", "look at and steer services", runHerd},
 		{"run", "OPTION…", "boot a system (run-container scripts do)", runRun},
 		{"become", "", "", func(args []string) (int, error) {
 			return supervise.ExecMain(args, os.Environ(), os.Stderr), nil

@@ -85,7 +85,11 @@ func image(t *testing.T) string {
 		{Provision: []string{"user-homes"}, AutoStart: true, OneShot: true, Start: spec.Start{Homes: &spec.Homes{Activate: spec.CurrentSystem + "/activate"}}},
 		{Provision: []string{"folders"}, AutoStart: true, OneShot: true, Start: spec.Start{Directories: []spec.Dir{{Path: "/var/lib/web", Mode: 0o750}}}},
 		{Provision: []string{"shm"}, AutoStart: true, Start: spec.Start{Mount: &spec.Mount{Kind: spec.MountTmpfs, Target: "/dev/shm", Options: []string{"mode=1777"}}}, Stop: spec.Stop{Kind: spec.StopUnmount}},
-		{Provision: []string{"web", "http"}, Requirement: []string{"user-homes", "folders", "shm"}, AutoStart: true, Start: spec.Start{Exec: program("wait")}, Stop: stop},
+		{Provision: []string{"web", "http"}, Requirement: []string{"user-homes", "folders", "shm"}, AutoStart: true, Start: spec.Start{Exec: program("wait")}, Stop: stop, Documentation: "Serve pages.", Configuration: "/osbuild/store/c-web.conf", Actions: []spec.Action{
+			{Name: "greet", Documentation: "Say something.", Run: program("greet")},
+			{Name: "break", Run: program("fail", "no luck")},
+			{Name: "poke", Signal: "SIGCONT"},
+		}},
 	}})
 	return dir
 }
@@ -251,9 +255,31 @@ func TestSystem(t *testing.T) {
 		{"herd restart web", 0, "running"},
 		{"herd logs web", 0, "waits in [A=b]"},
 		{"herd start wbe", 1, `there is no service "wbe"`},
-		{"herd dance web", 2, `herd has no action "dance"`},
-		{"herd start", 2, "takes the name of one service"},
+		{"herd dance web", 1, `the service web has no action "dance"; it has greet, break, poke`},
+		{"herd dance", 2, `"dance" is nothing that herd does by itself`},
+		{"herd --dance", 2, `herd has no option "--dance"`},
+		{"herd start", 2, "takes the name of a service"},
+		{"herd start web shm", 2, `"shm" is too much`},
 		{"herd", 2, "usage: osbuild-init herd"},
+		{"herd greet http two words", 0, "greets [two words] as [A=b MAINPID="},
+		{"herd break web", 3, "no luck\n"},
+		{"herd poke web", 0, ""},
+		{"herd poke web hard", 1, `it is a signal, which takes no words such as "hard"`},
+		{"herd poke folders", 1, `the service folders has no action "poke"; it has none of its own`},
+		{"herd actions web", 0, "greet  Say something.\nbreak  (not documented)\n"},
+		{"herd actions shm", 0, "shm has no actions of its own"},
+		{"herd doc web", 0, "web: Serve pages.\n  greet  Say something.\n"},
+		{"herd doc web greet", 0, "greet: Say something.\n"},
+		{"herd doc web dance", 1, `the service web has no action "dance"; ` + "`herd actions web` lists them"},
+		{"herd doc wbe", 1, `there is no service "wbe"`},
+		{"herd configuration web", 0, "/osbuild/store/c-web.conf\n"},
+		{"herd configuration shm", 1, "the service shm names no file that configures it"},
+		{"herd status root", 0, "of 4 services: 2 running, 2 done"},
+		{"herd stop root", 1, "root is PID 1 itself"},
+		{"herd status web", 0, "action:       greet  Say something."},
+		{"herd --json status web", 0, `"configuration": "/osbuild/store/c-web.conf"`},
+		{"herd status --json", 0, `"name": "user-homes"`},
+		{"herd --json break web", 3, `"code": 3`},
 		{"init", 2, "usage: osbuild-init init"},
 		{"activate relative", 2, "usage: osbuild-init activate"},
 		{"activate /nowhere", 1, "cannot read a plan"},
@@ -271,6 +297,8 @@ func TestSystem(t *testing.T) {
 	if status, out := m.run("activate", systemPath+"/activate"); status != 1 || !strings.Contains(out, "greet| hello from a step\n") || !strings.Contains(out, "broken failed: exit status 3: the step is broken\n") {
 		t.Errorf("activating again: status %d, output\n%s", status, out)
 	}
+
+	upgrade(t, m)
 
 	// A changed password is kept although nobody powers off.
 	if status, out := m.run("helper", "passwd"); status != 0 {
@@ -311,6 +339,63 @@ func TestSystem(t *testing.T) {
 		if !strings.Contains(console, want) {
 			t.Errorf("the console lacks %q", want)
 		}
+	}
+}
+
+// upgrade activates another system in a running one: its services follow.
+func upgrade(t *testing.T, m *machine) {
+	const other = "/osbuild/store/t-system"
+	if err := os.CopyFS(filepath.Join(m.dir, other), os.DirFS(filepath.Join(m.dir, systemPath))); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(m.dir, other, "services")
+	var plan spec.ServicePlan
+	data, err := os.ReadFile(name)
+	if err == nil {
+		err = json.Unmarshal(data, &plan)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan.Services[1] = spec.Service{Provision: []string{"greeting"}, AutoStart: true, OneShot: true, Start: spec.Start{Run: []spec.Process{
+		{Argv: []string{initPath, "helper", "echo", "warning: hello once more"}},
+	}}}
+	web := &plan.Services[3]
+	web.Requirement = []string{"user-homes", "greeting", "shm"}
+	web.Start.Exec.Env = []string{"A=c"}
+	if data, err = json.Marshal(plan); err == nil {
+		err = os.WriteFile(name, data, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		args   string
+		status int
+		want   []string
+	}{
+		{"activate " + other + "/activate", 1, []string{
+			"services started: greeting, user-homes\n",
+			"services that run by their old definition: web\n  `herd restart web` gives it the new one\n",
+			"1 steps of the activation failed",
+		}},
+		{"herd status", 0, []string{"web         running, to be replaced", "folders     done", "greeting    done                     -    warning: hello once more"}},
+		{"herd restart web", 0, []string{"web         running  "}},
+		{"herd greet web", 0, []string{"MAINPID="}},
+		// Again nothing has changed but that nobody needs the folders any more.
+		{"activate " + other + "/activate", 1, []string{"services unloaded: folders\nservices started: user-homes\n"}},
+		// Back again; web as it runs still needs the greeting.
+		{"activate " + systemPath + "/activate", 1, []string{"services started: folders, user-homes\n", "old definition: web\n"}},
+	} {
+		status, out := m.run(strings.Fields(step.args)...)
+		for _, want := range step.want {
+			if status != step.status || !strings.Contains(out, want) {
+				t.Errorf("%s: status %d, output\n%swant %q", step.args, status, out, want)
+			}
+		}
+	}
+	if log := m.file("var/log/services/web.log"); !strings.HasSuffix(log, "[A=b MAINPID="+log[strings.LastIndex(log, "=")+1:]) || !strings.Contains(log, "0 waits in [A=c]\n") {
+		t.Errorf("web's log does not show its new definition:\n%s", log)
 	}
 }
 
