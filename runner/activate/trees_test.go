@@ -120,7 +120,10 @@ d 0750 0:0       /var/lib/db
 d 0755 0:0       /var/lib/dpkg
 f 0644 0:0       /var/lib/dpkg/status "one"
 d 0755 0:0       /var/log
+f 0660 0:0       /var/log/btmp ""
+f 0664 0:0       /var/log/lastlog ""
 d 0755 33:4      /var/log/nginx
+f 0664 0:0       /var/log/wtmp ""
 d 2775 0:8       /var/mail
 l                /var/run -> /run
 `
@@ -183,7 +186,10 @@ d 0750 0:0       /var/lib/db
 d 0755 0:0       /var/lib/dpkg
 f 0600 0:0       /var/lib/dpkg/status "two"
 d 0755 0:0       /var/log
+f 0660 0:0       /var/log/btmp ""
+f 0664 0:0       /var/log/lastlog ""
 d 0755 33:4      /var/log/nginx
+f 0664 0:0       /var/log/wtmp ""
 `
 	expect("another system", second)
 	// The declared file goes, the packages' comes back; a changed file stays
@@ -209,7 +215,10 @@ d 0755 0:0       /var
 d 0755 0:0       /var/lib
 d 0750 0:0       /var/lib/db
 d 0755 0:0       /var/log
+f 0660 0:0       /var/log/btmp ""
+f 0664 0:0       /var/log/lastlog ""
 d 0755 33:4      /var/log/nginx
+f 0664 0:0       /var/log/wtmp ""
 `)
 	want := []string{
 		"trees: /etc/nginx/mine.conf was changed here and stays; the packages' is /osbuild/store/p2/etc/nginx/mine.conf",
@@ -335,6 +344,10 @@ d 0755 0:0       /var
 f 0711 0:0       /var/a "a"
 d 0775 0:0       /var/b
 f 0644 0:0       /var/c "c"
+d 0755 0:0       /var/log
+f 0660 0:0       /var/log/btmp ""
+f 0664 0:0       /var/log/lastlog ""
+f 0664 0:0       /var/log/wtmp ""
 `
 	var files strings.Builder
 	for line := range strings.Lines(s.dump("/new", "/var")) {
