@@ -4,6 +4,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -299,10 +300,15 @@ func (c *container) settle(ctx context.Context) (spec.Reply, error) {
 		switch {
 		case s.State == spec.StateFailed:
 			c.warn("service %s failed: %s", s.Name, s.Reason)
+			c.explain(s)
 		case reply.TimedOut && s.AutoStart && (s.State == spec.StateStarting || s.State == spec.StateStopped):
-			c.warn("service %s is %s after %s", s.Name, s.State, c.o.Wait)
+			c.warn("service %s is %s after %s: %s", s.Name, s.State, c.o.Wait, cmp.Or(s.Reason, "it has not started"))
+			c.explain(s)
 		case s.State == spec.StateRunning || s.State == spec.StateDone:
 			up++
+			for _, w := range s.Warnings {
+				c.warn("service %s: %s", s.Name, w)
+			}
 		}
 	}
 	c.o.Message(fmt.Sprintf("ready after %.1f ms: %d services", float64(time.Since(c.began).Microseconds())/1000, up))
@@ -316,6 +322,17 @@ func (c *container) settle(ctx context.Context) (spec.Reply, error) {
 // must not reach a terminal as control characters.
 func (c *container) warn(format string, args ...any) {
 	c.o.Message("warning: " + harmless(fmt.Sprintf(format, args...)))
+}
+
+// explain adds to the warning about a service what it wrote last and what to do
+// about it.
+func (c *container) explain(s spec.ServiceStatus) {
+	for _, line := range s.Log {
+		c.o.Message("  " + s.Name + "| " + harmless(line))
+	}
+	if s.Next != "" {
+		c.o.Message("  next: " + harmless(s.Next))
+	}
 }
 
 // harmless replaces control characters.
