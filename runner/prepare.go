@@ -87,6 +87,9 @@ func prepare(ctx context.Context, o Options, dry bool) (_ *prepared, err error) 
 	default:
 		return nil, fmt.Errorf("cannot start the container: network %q is not known; choose none or host", network)
 	}
+	if network == spec.NetworkHost && len(o.Publish) > 0 {
+		return nil, errors.New("cannot publish ports: the container shares the host's network, where its ports are open already; leave --publish out")
+	}
 	p.namespaces |= unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
 	if p.count == 0 {
 		p.count = spec.Ids

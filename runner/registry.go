@@ -40,6 +40,9 @@ type Instance struct {
 	IDs     int `json:"ids"`
 	// Group is the folder of the container's own control group, "" without one.
 	Group string `json:"group,omitempty"`
+	// Published are the ports of the host that lead into the container, as
+	// ADDRESS:PORT:PORT.
+	Published []string `json:"published,omitempty"`
 	// Running says that the container ran when the registry was read.
 	Running bool `json:"running"`
 

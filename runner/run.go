@@ -43,6 +43,11 @@ func Run(ctx context.Context, o Options) (spec.Exit, error) {
 		return spec.Exit{}, err
 	}
 	defer p.close()
+	ports, err := listen(o.Publish)
+	if err != nil {
+		return spec.Exit{}, err
+	}
+	defer ports.close()
 	for _, w := range p.warnings {
 		o.Message("warning: " + w)
 	}
@@ -64,7 +69,7 @@ func Run(ctx context.Context, o Options) (spec.Exit, error) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer signal.Stop(signals)
-	c := &container{o: o, prepared: p, entry: entry, began: began}
+	c := &container{o: o, prepared: p, ports: ports, entry: entry, began: began}
 	var exit spec.Exit
 	// A killed runner may have left the group of an earlier container.
 	if err = entry.leaveGroup(); err == nil {
@@ -83,6 +88,7 @@ func Run(ctx context.Context, o Options) (spec.Exit, error) {
 type container struct {
 	o Options
 	*prepared
+	ports *ports
 	entry *claimed
 	// instance is what the registry says.
 	instance Instance
@@ -112,6 +118,7 @@ func (c *container) run(ctx context.Context, signals <-chan os.Signal) (spec.Exi
 	defer c.process.close()
 	defer c.process.kill()
 	defer c.control.close()
+	c.ports.serve()
 	if err := c.announce(); err != nil {
 		return spec.Exit{}, err
 	}
@@ -153,6 +160,9 @@ func (c *container) start(ctx context.Context) error {
 	}
 	defer theirs.Close()
 	files = append(files, theirs, console) // spec.ControlFD, spec.ConsoleFD
+	if c.ports.theirs != nil {
+		files = append(files, c.ports.theirs) // spec.PublishFD
+	}
 	c.process, err = c.laid.start(ctx, &job{
 		ids: c.who.ids, userNS: c.who.userNS, namespaces: c.namespaces,
 		hostName: c.o.Container.HostName, group: c.group, files: files, argv: c.argv, env: c.env, dir: "/",
@@ -179,7 +189,7 @@ func (c *container) announce() error {
 	name := c.entry.name
 	c.instance = Instance{
 		Name: name, PID: pid, Runner: os.Getpid(), PIDStart: startTime(pid), RunnerStart: startTime(os.Getpid()),
-		BootID: bootID(), Group: c.groupDir(), System: c.o.System, Started: time.Now(), FirstID: c.who.base(), IDs: c.count, dir: c.entry.dir,
+		BootID: bootID(), Group: c.groupDir(), Published: c.ports.published(), System: c.o.System, Started: time.Now(), FirstID: c.who.base(), IDs: c.count, dir: c.entry.dir,
 	}
 	if err := c.entry.describe(c.instance); err != nil {
 		return fmt.Errorf("cannot register the container: %w", err)
@@ -190,6 +200,9 @@ func (c *container) announce() error {
 		}
 	}
 	c.o.Message(fmt.Sprintf("container %s is running as PID %d", name, pid))
+	for _, p := range c.ports.ports {
+		c.o.Message(fmt.Sprintf("%s of the host leads to its port %d", p.Host, p.Container))
+	}
 	program, what := "PROGRAM", "run a program in it; it has no shell"
 	if path, err := c.instance.shellIn(c.o.System + "/profile/bin"); err == nil {
 		program, what = path, "get a shell in it"

@@ -74,6 +74,8 @@ type Options struct {
 	Nested bool
 	// Limits bound what the container as a whole uses.
 	Limits cgroup.Limits
+	// Publish opens ports of the container on the host, for as long as it runs.
+	Publish []Port
 	// Stdin, Stdout and Stderr belong to Command. Nil is /dev/null.
 	Stdin, Stdout, Stderr *os.File `json:"-"`
 	// Message gets what the user should read, a line a call. Nil drops it.

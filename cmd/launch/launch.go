@@ -32,6 +32,8 @@ import (
 type Flags struct {
 	mappings Mappings
 	secrets  []string
+	publish  []string
+	limits   limits
 
 	network  bool
 	name     string
@@ -50,6 +52,7 @@ type Flags struct {
 func (f *Flags) Declare(fs *pflag.FlagSet) {
 	f.mappings.Declare(fs)
 	fs.BoolVar(&f.network, "network", false, "share the host's network")
+	fs.StringArrayVar(&f.publish, "publish", nil, "open a TCP port on the host that leads to one of the container: `[ADDRESS:]PORT:PORT`; the address is 127.0.0.1 if left out")
 	fs.StringVar(&f.name, "name", "", "the container's `NAME` (default: the host name and a number)")
 	fs.BoolVar(&f.detach, "detach", false, "go to the background once the services are up")
 	fs.StringVar(&f.pidFile, "pid-file", "", "write the container's PID to `FILE`")
@@ -59,6 +62,7 @@ func (f *Flags) Declare(fs *pflag.FlagSet) {
 	fs.IntVar(&f.ids, "ids", 0, "give the container `N` ids instead of 65536 (root only)")
 	fs.BoolVar(&f.singleID, "single-id", false, "map root alone, where there are no subordinate ids")
 	fs.BoolVar(&f.nested, "nested", false, "give the container what containers in it need: cgroups, FUSE, TUN")
+	f.limits.declare(fs)
 	fs.StringVar(&f.usr, "usr", runner.UsrAuto, "merge packages by `overlay|view`; auto takes a view where the kernel has no overlay")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print what would be done, as a list of steps, and do nothing")
 }
@@ -104,6 +108,19 @@ func (f *Flags) Options(command []string) (runner.Options, error) {
 	var err error
 	if o.Mappings, err = f.mappings.Parse(); err != nil {
 		return o, err
+	}
+	if o.Limits, err = f.limits.parse(); err != nil {
+		return o, err
+	}
+	if f.network && len(f.publish) > 0 {
+		return o, errors.New("cannot publish ports with --network: the container's ports are the host's then; leave out one of the two")
+	}
+	for _, p := range f.publish {
+		port, err := parsePort(p)
+		if err != nil {
+			return o, err
+		}
+		o.Publish = append(o.Publish, port)
 	}
 	for _, s := range f.secrets {
 		name, file, ok := strings.Cut(s, "=")

@@ -104,6 +104,7 @@ func runInit(args []string) (int, error) {
 		},
 		Names:   func() account.Names { return accounts(root) },
 		Control: control,
+		Publish: publishing(control),
 		Console: console,
 		LogDir:  spec.LogDir,
 		RunDir:  path.Dir(spec.ControlSocket),

@@ -29,8 +29,12 @@ const (
 	minCPUQuota = 1_000
 )
 
-// MinCPUs is the smallest share of a processor that the kernel takes.
-const MinCPUs = float64(minCPUQuota) / cpuPeriod
+// MinCPUs and MaxCPUs bound Limits.CPUs: the kernel takes no smaller share of a
+// processor, and has no more of them.
+const (
+	MinCPUs = float64(minCPUQuota) / cpuPeriod
+	MaxCPUs = float64(8192)
+)
 
 // setting is one file of a group.
 type setting struct{ controller, file, value string }

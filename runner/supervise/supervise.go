@@ -44,6 +44,9 @@ type Options struct {
 	Names func() account.Names
 	// Control is the connection to the runner, nil where there is none.
 	Control *os.File
+	// Publish is where the runner asks for connections to ports in here, nil
+	// where none are published.
+	Publish *os.File
 	// Console gets the boot messages and the output of all services.
 	Console *os.File
 	// LogDir holds the logs, RunDir the sockets; Socket is the one for
@@ -96,6 +99,9 @@ func Run(o Options) int {
 	})
 	if o.Control != nil {
 		go s.serve(o.Control, true)
+	}
+	if o.Publish != nil {
+		go publish(o.Publish)
 	}
 	go s.activate()
 	for !s.ended {
