@@ -120,7 +120,13 @@ func (f *Folding) contributions(e edge) ([]any, error) {
 	target := e.extension.Target
 	list, err := e.extension.Compute(f.env, from.Value)
 	if err != nil {
-		return nil, wrapf(ErrContribution, pos, err, "cannot compute what service %q contributes to %q", e.from.Type.Name, target.Name)
+		// What is wrong with a value is seen in the file of the type, and is to
+		// be mended where the service was declared.
+		declared := ""
+		if e.from.Pos.File != "" && e.from.Pos.File != pos.File {
+			declared = fmt.Sprintf(" (declared at %s)", e.from.Pos)
+		}
+		return nil, wrapf(ErrContribution, pos, err, "cannot compute what service %q%s contributes to %q", e.from.Type.Name, declared, target.Name)
 	}
 	for i, v := range list {
 		if admits(target.Elements, v) {
