@@ -85,7 +85,7 @@ func (l *loader) explain(err error) *Error {
 	)
 	switch {
 	case errors.As(err, &scan):
-		return &Error{Pos: position(scan.Pos), Msg: "cannot read the file: " + scan.Msg}
+		return explainSyntax(scan, l.sources[scan.Pos.Filename()])
 	case errors.As(err, &unknown):
 		return l.explainNames(unknown)
 	case errors.As(err, &eval):

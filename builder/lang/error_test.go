@@ -15,7 +15,7 @@ func TestErrors(t *testing.T) {
 		{
 			"syntax error",
 			"x = [1, 2\ny = 3\n",
-			"system.star:2:2: cannot read the file: got identifier, want ']'",
+			"system.star:2:1: cannot read the file: got identifier, want ',', or ']' for the '[' at 1:5",
 		},
 		{
 			"unclosed string",

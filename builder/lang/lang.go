@@ -64,6 +64,7 @@ func Load(ctx context.Context, file string, o Options) (*Program, error) {
 		library: newLibrary(),
 		calls:   callSites{},
 		modules: map[string]*module{},
+		sources: map[string]string{},
 	}
 	l.registry = value.NewRegistry(l.site, l.call)
 	p := &Program{file: file, loader: l}
@@ -136,6 +137,7 @@ func (p *Program) Eval(expr string) (any, error) {
 		if err := checkText(expressionFile, []byte(expr)); err != nil {
 			return err
 		}
+		l.sources[expressionFile] = expr
 		e, err := fileOptions.ParseExpr(expressionFile, expr, 0)
 		if err != nil {
 			return err

@@ -47,6 +47,8 @@ type loader struct {
 	constructors map[string]*value.Schema
 	calls        callSites
 	modules      map[string]*module
+	// sources are the texts of files, for messages about them.
+	sources map[string]string
 	// visible are the names of the file that the user named: what it defines
 	// and what it loads.
 	visible starlark.StringDict
@@ -127,6 +129,7 @@ func (l *loader) evaluate(thread *starlark.Thread, name string, src []byte) (*sy
 	if err := checkText(name, src); err != nil {
 		return nil, nil, err
 	}
+	l.sources[name] = string(src)
 	f, prog, err := starlark.SourceProgramOptions(fileOptions, name, src, l.predeclared.Has)
 	if err != nil {
 		return nil, nil, err

@@ -275,5 +275,29 @@ func (s *Schema) unknown(name string) error {
 	if near := service.Near(name, s.names()); near != "" {
 		return fmt.Errorf("there is no such %s; did you mean %s?", s.noun(), near)
 	}
+	if owners := s.registry.owners(name); len(owners) > 0 {
+		verb := "has"
+		if len(owners) > 1 {
+			verb = "have"
+		}
+		return fmt.Errorf("there is no such %s; %s %s it", s.noun(), strings.Join(owners, ", "), verb)
+	}
 	return fmt.Errorf("there is no such %s; there are %s", s.noun(), strings.Join(s.names(), ", "))
+}
+
+// owners names the records that have a field, unless there are many: a field
+// in the wrong place is meant for one of them.
+func (r *Registry) owners(field string) []string {
+	const most = 3
+	var names []string
+	for name, s := range r.names {
+		if _, ok := s.index[field]; ok {
+			names = append(names, name)
+		}
+	}
+	if len(names) > most {
+		return nil
+	}
+	slices.Sort(names)
+	return names
 }
