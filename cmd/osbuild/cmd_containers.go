@@ -71,9 +71,14 @@ func containerVerbs() []verb {
 			setup: func(*pflag.FlagSet) runFunc { return logs },
 		},
 		{
-			name: "herd", args: "NAME or PID ACTION [SERVICE]", summary: "see and steer the services of a container",
+			name: "herd", args: "NAME or PID VERB [SERVICE [ARGUMENT…]]", summary: "see and steer the services of a container",
 			help: `osbuild herd web status
-osbuild herd web restart nginx`,
+osbuild herd web restart nginx
+osbuild herd web logs nginx
+osbuild herd web doc nginx
+osbuild herd web reload nginx
+verbs: status [SERVICE], start, stop, restart, enable, disable, logs, actions, configuration SERVICE,
+doc SERVICE [ACTION], and the actions that a service has`,
 			raw: true, program: true,
 			setup: func(*pflag.FlagSet) runFunc { return herd },
 		},
@@ -156,12 +161,16 @@ func shell(ctx context.Context, _ *app, args []string) error {
 	})
 }
 
-func herd(ctx context.Context, _ *app, args []string) error {
+func herd(ctx context.Context, a *app, args []string) error {
 	if len(args) < 2 {
-		return usagef("herd: give the NAME or PID of a container, and an action such as status")
+		return usagef("herd: give the NAME or PID of a container, and a verb such as status")
 	}
 	return withInstance(args[:1], func(i runner.Instance) error {
-		argv := append([]string{"/proc/1/exe", "herd"}, args[1:]...)
+		argv := []string{"/proc/1/exe", "herd"}
+		if a.json {
+			argv = append(argv, "--json")
+		}
+		argv = append(argv, args[1:]...)
 		return enter(ctx, i.Name, spec.Process{Argv: argv}, false)
 	})
 }

@@ -4,6 +4,7 @@
 package supervise
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -29,6 +30,7 @@ type fake struct {
 	watches    []*fakeWatch
 	strays     int
 	lastPID    int
+	plans      map[string]string
 }
 
 type fakeProc struct {
@@ -82,7 +84,11 @@ func (f *fake) spawn(j job, ended func(spec.Exit, output)) (process, error) {
 		return nil, fmt.Errorf("cannot start /missing: no such file or directory")
 	}
 	f.lastPID++
-	p := &fakeProc{f, j.name, f.lastPID, ended}
+	name := j.name
+	if j.capture {
+		name += "-action"
+	}
+	p := &fakeProc{f, name, f.lastPID, ended}
 	f.procs = append(f.procs, p)
 	f.note("%s runs %s", j.name, strings.Join(j.process.Argv, " "))
 	return p, nil
@@ -153,6 +159,14 @@ func (f *fake) services(text string) (plan spec.ServicePlan) {
 				s.Stop = spec.Stop{Kind: spec.StopKillAll, GraceMS: 4000}
 			case "stoprun":
 				s.Stop = spec.Stop{Kind: spec.StopRun, GraceMS: 2000, Process: &spec.Process{Argv: []string{"/bin/stop"}}}
+			case "transient":
+				s.Transient = true
+			case "reload":
+				s.Actions = append(s.Actions, spec.Action{Name: "reload", Signal: "SIGHUP"})
+			case "check":
+				s.Actions = append(s.Actions, spec.Action{Name: "check", Run: &spec.Process{Argv: []string{"/bin/check"}}})
+			case "new":
+				s.Documentation = "another definition"
 			case "hup":
 				s.Stop.Signal = "SIGHUP"
 			default:
@@ -203,6 +217,34 @@ func (f *fake) play(line string) {
 		sv().enabled, sv().recent = true, nil
 	case "disable":
 		sv().enabled = false
+	case "act": // act NAME ACTION [WORD...]
+		f.m.act(sv(), arg(2), words[3:], func(text string, exit *spec.Exit, err error) {
+			if text != "" || exit != nil {
+				f.note("wrote %q, %+v", text, exit)
+			}
+			result(line)(err)
+		})
+	case "upgrade": // upgrade PLAN
+		f.m.upgrade(f.services(f.plans[arg(1)]), &transaction{}, func(up spec.Upgrade, err error) {
+			f.note("unloaded %v, replaced %v, restart %v, started %v", up.Unloaded, up.Replaced, up.Restart, up.Started)
+			result(line)(err)
+		})
+	case "logfull":
+		f.m.logFull(arg(1))
+	case "loglost":
+		f.m.logLost(arg(1), errors.New("no space left on device"))
+	case "explain": // explain NAME: all that its status tells beyond its state
+		st := f.m.describe(sv())
+		f.note("  %s %s, enabled %v, replacement %v: %s", st.Name, st.State, st.Enabled, st.Replacement, st.Reason)
+		for _, w := range st.Warnings {
+			f.note("  warning: %s", w)
+		}
+		for _, l := range st.Log {
+			f.note("  | %s", l)
+		}
+		if st.Next != "" {
+			f.note("  next: %s", st.Next)
+		}
 	case "wait":
 		d, _ := time.ParseDuration(arg(1))
 		f.m.wait(d, func(timedOut bool) { f.note("settled, timed out %v", timedOut) })

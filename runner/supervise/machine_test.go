@@ -22,8 +22,16 @@ var update = flag.Bool("update", false, "write what the machine does into testda
 
 // TestMachine plays each story of testdata/machine.txtar: files NAME/services
 // and NAME/script, with what the machine does in NAME/transcript.
-func TestMachine(t *testing.T) {
-	const name = "testdata/machine.txtar"
+func TestMachine(t *testing.T) { play(t, "testdata/machine.txtar") }
+
+// TestUpgrade plays those about other plans, actions and what herd tells; their
+// further files are the plans of `upgrade`.
+func TestUpgrade(t *testing.T) { play(t, "testdata/upgrade.txtar") }
+
+func TestTelling(t *testing.T) { play(t, "testdata/telling.txtar") }
+
+func play(t *testing.T, name string) {
+	t.Helper()
 	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +47,12 @@ func TestMachine(t *testing.T) {
 			continue
 		}
 		t.Run(story, func(t *testing.T) {
-			f := &fake{t: t, clock: time.Unix(1000, 0)}
+			f := &fake{t: t, clock: time.Unix(1000, 0), plans: map[string]string{}}
+			for _, other := range archive.Files {
+				if name, ok := strings.CutPrefix(other.Name, story+"/"); ok {
+					f.plans[name] = string(other.Data)
+				}
+			}
 			f.m = newMachine(f.services(string(files[story+"/services"].Data)), f, effects{
 				mount:   func(spec.Mount) (bool, error) { return true, nil },
 				unmount: func(string) error { f.note("unmounted"); return nil },
@@ -52,6 +65,9 @@ func TestMachine(t *testing.T) {
 			}
 			got := strings.Join(f.transcript, "\n") + "\n"
 			want := files[story+"/transcript"]
+			if want == nil {
+				t.Fatal("the story has no transcript")
+			}
 			if *update {
 				want.Data = []byte(got)
 				return

@@ -157,7 +157,11 @@ func (m *machine) progress(s *service) (reason, next string) {
 		}
 		return "it waits for " + strings.Join(waits, ", "), fmt.Sprintf("`herd status %s` shows what that waits for", waits[0])
 	case len(s.Start.Run) > 0:
-		return fmt.Sprintf("its program %d of %d has not ended after %v", s.step+1, len(s.Start.Run), took),
+		which := "its program"
+		if n := len(s.Start.Run); n > 1 {
+			which = fmt.Sprintf("its program %d of %d", s.step+1, n)
+		}
+		return fmt.Sprintf("%s has not ended after %v", which, took),
 			fmt.Sprintf("`herd logs %s` shows what it wrote; `herd stop %[1]s` ends it", s.name)
 	case s.Start.Exec != nil:
 		return fmt.Sprintf("it is not ready after %v", took),
