@@ -358,9 +358,11 @@ func TestBootFileSystems(t *testing.T) {
 		{"a bind mount of the store", FileSystem{MountPoint: "/osbuild/store", Type: "none", Flags: []string{"bind-mount"}}, false},
 		{"asked for", FileSystem{MountPoint: "/x", Type: "tmpfs", NeededForBoot: true}, true},
 	} {
-		if got := tc.fs.Boot(); got != tc.want {
-			t.Errorf("%s: needed for boot is %v", tc.summary, got)
-		}
+		t.Run(tc.summary, func(t *testing.T) {
+			if got := tc.fs.Boot(); got != tc.want {
+				t.Errorf("needed for boot is %v", got)
+			}
+		})
 	}
 }
 

@@ -231,21 +231,23 @@ func TestContradictions(t *testing.T) {
 			`system.star:4:3: cannot use element 1 of what service "test" contributes to "udev": it is the text "x", and "udev" takes nothing`,
 		},
 	} {
-		env := newEnv(t)
-		o := New()
-		o.Services = append(tc.services, o.Services...)
-		_, err := Lower(env, o)
-		switch {
-		case tc.want == "" && err != nil:
-			t.Errorf("%s: %v", tc.summary, err)
-		case tc.want == "":
-		case err == nil:
-			t.Errorf("%s: no error, want %s", tc.summary, tc.want)
-		case err.Error() != tc.want:
-			t.Errorf("%s: %v\nwant %s", tc.summary, err, tc.want)
-		case tc.kind != nil && !errors.Is(err, tc.kind):
-			t.Errorf("%s: %v is not of the kind %v", tc.summary, err, tc.kind)
-		}
+		t.Run(tc.summary, func(t *testing.T) {
+			env := newEnv(t)
+			o := New()
+			o.Services = append(tc.services, o.Services...)
+			_, err := Lower(env, o)
+			switch {
+			case tc.want == "" && err != nil:
+				t.Error(err)
+			case tc.want == "":
+			case err == nil:
+				t.Errorf("no error, want %s", tc.want)
+			case err.Error() != tc.want:
+				t.Errorf("%v\nwant %s", err, tc.want)
+			case tc.kind != nil && !errors.Is(err, tc.kind):
+				t.Errorf("%v is not of the kind %v", err, tc.kind)
+			}
+		})
 	}
 }
 
