@@ -13,6 +13,11 @@ import (
 	"osbuild/runner/task"
 )
 
+// firstPIDs is the PID namespace that the machine itself has, by the number
+// that the kernel gives it (PID_NS_INIT_INO in linux/nsfs.h). All others are
+// containers'.
+const firstPIDs = "pid:[4026531836]"
+
 // runTask does what a task plan says, in the system that runs.
 func runTask(args []string) (int, error) {
 	if len(args) != 1 || !filepath.IsAbs(args[0]) {
@@ -29,9 +34,11 @@ func runTask(args []string) (int, error) {
 	// Without the files only root and ids in decimal are known.
 	passwd, _ := os.ReadFile("/etc/passwd")
 	group, _ := os.ReadFile("/etc/group")
+	pids, _ := os.Readlink("/proc/self/ns/pid")
 	return 0, task.Run(plan, task.Options{
-		Kernel: task.System{},
-		Names:  account.ParseNames(passwd, group),
-		Warn:   func(line string) { fmt.Fprintf(os.Stderr, "warning: %s\n", line) },
+		Kernel:  task.System{},
+		Machine: pids == firstPIDs,
+		Names:   account.ParseNames(passwd, group),
+		Warn:    func(line string) { fmt.Fprintf(os.Stderr, "warning: %s\n", line) },
 	})
 }

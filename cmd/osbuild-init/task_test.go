@@ -44,6 +44,8 @@ func TestTasks(t *testing.T) {
 	for name, text := range map[string]string{
 		"good/cgroup.controllers": "cpuset cpu memory pids\n", "good/cgroup.subtree_control": "", "good/cgroup.procs": "", "good/cgroup.threads": "",
 		"poor/cgroup.controllers": "hugetlb pids\n", "poor/cgroup.subtree_control": "", "poor/cgroup.procs": "", "poor/cgroup.threads": "",
+		"good/cgroup.type": "domain\n", "poor/cgroup.type": "domain\n",
+		"whole/cgroup.controllers": "cpuset cpu memory pids\n", "whole/cgroup.subtree_control": "",
 		"none/readme": "",
 	} {
 		name = filepath.Join(dir, name)
@@ -52,7 +54,7 @@ func TestTasks(t *testing.T) {
 		}
 	}
 	var services []spec.Service
-	for _, tree := range []string{"good", "poor", "none"} {
+	for _, tree := range []string{"good", "poor", "whole", "none"} {
 		services = append(
 			services,
 			taskService(t, dir, tree+"-limits", []string{"share"}, spec.Task{Controllers: &spec.Controllers{
@@ -92,6 +94,10 @@ func TestTasks(t *testing.T) {
 		"good-owner":  owner("good"),
 		"poor-limits": {"cannot limit cpu, cpuset, memory in containers of users: the host gives the control group /poor no such controllers; delegate them to it there"},
 		"poor-owner":  owner("poor"),
+		"whole-limits": {"cannot limit cpu, cpuset, memory, pids in containers of users by /whole: it is the control group of the whole machine; " +
+			"give the container one of its own"},
+		"whole-owner": {"cannot make root:users the owner of /whole: it is the control group of the whole machine; " +
+			"give the container one of its own"},
 	} {
 		if s := got[name]; s.State != spec.StateDone || !slices.Equal(s.Warnings, want) {
 			t.Errorf("%s is %s with the warnings %q, want %q", name, s.State, s.Warnings, want)
@@ -104,7 +110,7 @@ func TestTasks(t *testing.T) {
 	if s := got["none-owner"]; s.State != spec.StateFailed || !strings.Contains(s.Reason, "none-limits") {
 		t.Errorf("none-owner is %s: %q", s.State, s.Reason)
 	}
-	for tree, want := range map[string]string{"good": "+cpu +cpuset +memory +pids", "poor": "+pids"} {
+	for tree, want := range map[string]string{"good": "+cpu +cpuset +memory +pids", "poor": "+pids", "whole": ""} {
 		if diff := cmp.Diff(want, m.file(tree+"/cgroup.subtree_control")); diff != "" {
 			t.Errorf("%s/cgroup.subtree_control (-want +got):\n%s", tree, diff)
 		}

@@ -22,6 +22,8 @@ const (
 	available = "cgroup.controllers"
 	enabled   = "cgroup.subtree_control"
 	members   = "cgroup.procs"
+	// kind is in every group but the one that holds the whole machine.
+	kind = "cgroup.type"
 )
 
 // leaf is the control group for the processes that would otherwise be in the
@@ -29,17 +31,41 @@ const (
 // for its children.
 const leaf = "init"
 
+// notOwn is why a container leaves a control group alone. An engine that gives
+// it all privileges and no control group namespace, see cgroup_namespaces(7),
+// would otherwise let it change the machine.
+const notOwn = "it is the control group of the whole machine; give the container one of its own"
+
+// group looks at a control group: which controllers it has, and whether it is
+// the system's to change.
+func (o Options) group(root string) (controllers []string, own bool, err error) {
+	data, err := o.Kernel.ReadFile(path.Join(root, available))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, fmt.Errorf("there is no control group at %s; mount a file system of type cgroup2 there", root)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if !o.Machine {
+		_, err = o.Kernel.ReadFile(path.Join(root, kind))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, false, err
+	}
+	return strings.Fields(string(data)), err == nil, nil
+}
+
 // controllers enables controllers for the children of a control group. The
 // kernel takes all of one write or none, so those that it lacks are left out.
 func (o Options) controllers(c *spec.Controllers) error {
-	data, err := o.Kernel.ReadFile(path.Join(c.Root, available))
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cannot enable controllers: there is no control group at %s; mount a file system of type cgroup2 there", c.Root)
-	}
+	has, own, err := o.group(c.Root)
 	if err != nil {
 		return fmt.Errorf("cannot enable controllers: %w", err)
 	}
-	has := strings.Fields(string(data))
+	if !own {
+		o.Warn(fmt.Sprintf("cannot limit %s in containers of users by %s: %s", strings.Join(c.Enable, ", "), c.Root, notOwn))
+		return nil
+	}
 	var there, lacking []string
 	for _, name := range c.Enable {
 		if slices.Contains(has, name) {
@@ -118,6 +144,14 @@ func (o Options) cgroupOwner(c *spec.CgroupOwner) error {
 	gid, err := o.Names.Group(c.Group)
 	if err != nil {
 		return fmt.Errorf("cannot give %s away: %w", c.Root, err)
+	}
+	_, own, err := o.group(c.Root)
+	if err != nil {
+		return fmt.Errorf("cannot give %s away: %w", c.Root, err)
+	}
+	if !own {
+		o.Warn(fmt.Sprintf("cannot make %s the owner of %s: %s", owner(c), c.Root, notOwn))
+		return nil
 	}
 	give := func(name string, mode uint32) error {
 		if err := o.Kernel.Chown(name, uid, gid); err != nil {

@@ -36,6 +36,9 @@ type Kernel interface {
 // Options are the circumstances of a program.
 type Options struct {
 	Kernel Kernel
+	// Machine says that the system has the machine to itself: it is in no
+	// container.
+	Machine bool
 	// Names resolves users and groups.
 	Names account.Names
 	// Warn gets what is wrong but no reason to stop.

@@ -66,7 +66,7 @@ var names = account.ParseNames([]byte("root:x:0:0::/root:/bin/sh\n"), []byte("ro
 // do carries out one task, and gives its warnings and its error.
 func do(t spec.Task, k Kernel) (warnings []string, failure string) {
 	err := Run(spec.TaskPlan{Version: spec.Version, Tasks: []spec.Task{t}}, Options{
-		Kernel: k, Names: names, Warn: func(line string) { warnings = append(warnings, line) },
+		Kernel: k, Machine: true, Names: names, Warn: func(line string) { warnings = append(warnings, line) },
 	})
 	if err != nil {
 		failure = err.Error()
@@ -244,8 +244,10 @@ func seedOwner(root string) spec.Task {
 
 func TestCgroupOwner(t *testing.T) {
 	const first = "chown 0:987 /sys/fs/cgroup"
+	const look = "read /sys/fs/cgroup/cgroup.controllers"
+	group := map[string]string{cg + "/cgroup.controllers": "\n"}
 	all := []string{
-		first, "chmod 0775 /sys/fs/cgroup",
+		look, first, "chmod 0775 /sys/fs/cgroup",
 		"chown 0:987 /sys/fs/cgroup/cgroup.procs", "chmod 0664 /sys/fs/cgroup/cgroup.procs",
 		"chown 0:987 /sys/fs/cgroup/cgroup.subtree_control", "chmod 0664 /sys/fs/cgroup/cgroup.subtree_control",
 		"chown 0:987 /sys/fs/cgroup/cgroup.threads", "chmod 0664 /sys/fs/cgroup/cgroup.threads",
@@ -256,20 +258,24 @@ func TestCgroupOwner(t *testing.T) {
 	for _, err := range []error{unix.EPERM, unix.EROFS, unix.EINVAL, unix.EOVERFLOW} {
 		cases = append(cases, taskCase{
 			summary: "a group that is not ours: " + err.Error(), task: seedOwner(cg),
-			kernel: fake{fail: map[string][]error{first: {err}}}, calls: []string{first},
+			kernel: fake{files: group, fail: map[string][]error{first: {err}}}, calls: []string{look, first},
 			warnings: []string{"cannot make root:cgroup the owner of /sys/fs/cgroup: " + err.Error() + "; limits of containers of users have no effect"},
 		})
 	}
 	check(t, append(cases, []taskCase{
-		{summary: "owner, then mode, the folder first", task: seedOwner(cg), calls: all},
+		{summary: "owner, then mode, the folder first", task: seedOwner(cg), kernel: fake{files: group}, calls: all},
 		{
 			summary: "a file of which only the mode is refused", task: seedOwner(cg),
-			kernel: fake{fail: map[string][]error{all[3]: {unix.EPERM}}}, calls: all[:4],
+			kernel: fake{files: group, fail: map[string][]error{all[4]: {unix.EPERM}}}, calls: all[:5],
 			warnings: []string{"cannot give /sys/fs/cgroup/cgroup.procs the mode 0664: operation not permitted; limits of containers of users have no effect"},
 		},
 		{
 			summary: "no control group", task: seedOwner(cg),
-			kernel: fake{fail: map[string][]error{all[2]: {unix.ENOENT}}}, calls: all[:3],
+			failure: "cannot give /sys/fs/cgroup away: there is no control group at /sys/fs/cgroup; mount a file system of type cgroup2 there",
+		},
+		{
+			summary: "a file that is not there", task: seedOwner(cg),
+			kernel: fake{files: group, fail: map[string][]error{all[3]: {unix.ENOENT}}}, calls: all[:4],
 			failure: "cannot make root:cgroup the owner of /sys/fs/cgroup/cgroup.procs: no such file or directory",
 		},
 		{
@@ -277,6 +283,43 @@ func TestCgroupOwner(t *testing.T) {
 			failure: `cannot give /sys/fs/cgroup away: there is no group "nobodys"`,
 		},
 	}...))
+}
+
+// A container that engines give all privileges, and the machine's own control
+// groups with them, changes nothing there; one with its own does.
+func TestMachineIsLeftAlone(t *testing.T) {
+	for _, tc := range []struct {
+		summary string
+		task    spec.Task
+		warning string
+		calls   int
+	}{
+		{
+			"controllers",
+			spec.Task{Controllers: &spec.Controllers{Root: cg, Enable: seedControllers}},
+			"cannot limit cpu, cpuset, memory, pids in containers of users by /sys/fs/cgroup: it is the control group of the whole machine; " +
+				"give the container one of its own", 3,
+		},
+		{
+			"owner", seedOwner(cg),
+			"cannot make root:cgroup the owner of /sys/fs/cgroup: it is the control group of the whole machine; " +
+				"give the container one of its own", 10,
+		},
+	} {
+		for _, own := range []bool{false, true} {
+			k := &fake{files: map[string]string{cg + "/cgroup.controllers": "cpu cpuset memory pids\n"}}
+			want, calls := []string{tc.warning}, 1
+			if own {
+				k.files[cg+"/cgroup.type"] = "domain\n"
+				want, calls = nil, tc.calls
+			}
+			var got []string
+			err := Run(spec.TaskPlan{Tasks: []spec.Task{tc.task}}, Options{Kernel: k, Names: names, Warn: func(line string) { got = append(got, line) }})
+			if err != nil || !cmp.Equal(got, want) || len(k.calls) != calls {
+				t.Errorf("%s, own group %v: %v, warnings %q, calls %q", tc.summary, own, err, got, k.calls)
+			}
+		}
+	}
 }
 
 func TestPlans(t *testing.T) {
