@@ -85,6 +85,27 @@ func (c callSites) entry(p derivation.Position, key string) (derivation.Position
 	return p, false
 }
 
+// given gives the argument with a name, or at an index, in the call with its
+// parenthesis at p; nil when it is not written there.
+func (c callSites) given(p derivation.Position, name string, index int) syntax.Expr {
+	call := c[p]
+	if call == nil {
+		return nil
+	}
+	for i, arg := range call.Args {
+		if eq, ok := arg.(*syntax.BinaryExpr); ok && eq.Op == syntax.EQ {
+			if id, ok := eq.X.(*syntax.Ident); ok && id.Name == name {
+				return eq.Y
+			}
+			continue
+		}
+		if i == index && !c.unpacks(call.Args[:i+1]) {
+			return arg
+		}
+	}
+	return nil
+}
+
 // unpacks says whether some argument stands for several.
 func (c callSites) unpacks(args []syntax.Expr) bool {
 	for _, arg := range args {

@@ -13,7 +13,9 @@ import (
 	"sync"
 
 	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
 
+	"osbuild/builder/derivation"
 	"osbuild/builder/lang/value"
 	"osbuild/runner/spec"
 	"osbuild/store"
@@ -99,6 +101,9 @@ func (l *loader) localFile(thread *starlark.Thread, a *localFile) (starlark.Valu
 		// An expression lies nowhere: what it names lies in the current folder.
 	default:
 		physical = filepath.Join(filepath.Dir(pos.File), a.Path)
+		if arg := l.calls.given(callPlace(thread.CallStack()), "path", 0); !saysWhere(arg) {
+			l.warn(pos, fmt.Sprintf("local_file looks for %q beside %s, whichever file the path comes from; say so with \"./\" + the path", a.Path, filepath.Base(pos.File)))
+		}
 	}
 	abs, err := filepath.Abs(physical)
 	if err != nil {
@@ -120,6 +125,32 @@ func (l *loader) localFile(thread *starlark.Thread, a *localFile) (starlark.Valu
 		return nil, err
 	}
 	return item(p, err)
+}
+
+// saysWhere says whether an expression begins with a text that is written
+// there: who reads it knows from which file on a path counts.
+func saysWhere(e syntax.Expr) bool {
+	switch e := e.(type) {
+	case *syntax.Literal:
+		return true
+	case *syntax.ParenExpr:
+		return saysWhere(e.X)
+	case *syntax.BinaryExpr:
+		return (e.Op == syntax.PLUS || e.Op == syntax.PERCENT) && saysWhere(e.X)
+	case *syntax.CallExpr:
+		// "conf/%s".format(x)
+		dot, ok := e.Fn.(*syntax.DotExpr)
+		return ok && saysWhere(dot.X)
+	}
+	return false
+}
+
+// warn tells of a likely slip, once a place.
+func (l *loader) warn(pos derivation.Position, text string) {
+	if l.options.Warn != nil && !l.warned[pos] {
+		l.warned[pos] = true
+		l.options.Warn(pos.String() + ": " + text)
+	}
 }
 
 // itemName makes the name of an item of that of a file, which may have

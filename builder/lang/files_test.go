@@ -310,6 +310,37 @@ x
 	}
 }
 
+// A path that is not written where local_file is called may be meant beside
+// another file.
+func TestLocalFileWarns(t *testing.T) {
+	e := mustEvaluate(t, `
+-- system.star --
+load("lib/lib.star", "read")
+for name in ["data.txt", "data.txt"]:
+    read(name)
+    local_file(path = name)
+names = [local_file("data.txt"), local_file("%s.txt" % "data"), local_file("data" + ".txt"), local_file(("{}.txt").format("data")), local_file("./" + "data.txt"),
+    local_file(name = "x", path = "data.txt")]
+args = ["data.txt"]
+named = local_file(*args)
+-- lib/lib.star --
+def read(name):
+    return local_file(name)
+-- data.txt --
+x
+-- lib/data.txt --
+y
+`)
+	want := []string{
+		`lib/lib.star:2:12: local_file looks for "data.txt" beside lib.star, whichever file the path comes from; say so with "./" + the path`,
+		`system.star:4:5: local_file looks for "data.txt" beside system.star, whichever file the path comes from; say so with "./" + the path`,
+		`system.star:8:9: local_file looks for "data.txt" beside system.star, whichever file the path comes from; say so with "./" + the path`,
+	}
+	if !slices.Equal(e.warned, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(e.warned, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 func TestLocalFileRefusesSpecialFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := syscall.Mkfifo("pipe", 0o644); err != nil {

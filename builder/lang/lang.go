@@ -37,6 +37,9 @@ type Options struct {
 	Toolchain func() (*golang.Toolchain, error)
 	// Print gets what files print, or nil for nothing.
 	Print func(string)
+	// Warn gets what is likely a slip, with its place in front, or nil for
+	// nobody.
+	Warn func(string)
 	// MaxSteps bounds the evaluation, and each call of a function of a
 	// service later; 0 stands for a bound that no honest file reaches.
 	MaxSteps uint64
@@ -65,6 +68,7 @@ func Load(ctx context.Context, file string, o Options) (*Program, error) {
 		calls:   callSites{},
 		modules: map[string]*module{},
 		sources: map[string]string{},
+		warned:  map[derivation.Position]bool{},
 	}
 	l.registry = value.NewRegistry(l.site, l.call)
 	p := &Program{file: file, loader: l}

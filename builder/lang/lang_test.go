@@ -66,6 +66,7 @@ type evaluation struct {
 	*Program
 	graph   *derivation.Graph
 	printed []string
+	warned  []string
 }
 
 // evaluate unpacks files into the current folder and loads system.star.
@@ -90,6 +91,7 @@ func loadFile(name string) (*evaluation, error) {
 		Graph: e.graph,
 		Env:   &service.Env{Graph: e.graph, System: "x86_64-linux"},
 		Print: func(s string) { e.printed = append(e.printed, s) },
+		Warn:  func(s string) { e.warned = append(e.warned, s) },
 	})
 	return e, err
 }

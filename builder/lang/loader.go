@@ -49,6 +49,8 @@ type loader struct {
 	modules      map[string]*module
 	// sources are the texts of files, for messages about them.
 	sources map[string]string
+	// warned are the places that a warning was given about.
+	warned map[derivation.Position]bool
 	// visible are the names of the file that the user named: what it defines
 	// and what it loads.
 	visible starlark.StringDict

@@ -82,6 +82,7 @@ func (a *app) evaluateWith(ctx context.Context, file string, l *lock.Lock) (*eva
 			return golang.HostToolchain(ctx, h)
 		}),
 		Print: func(text string) { a.say("%s", text) },
+		Warn:  func(text string) { a.say("warning: %s", text) },
 	})
 	if err != nil {
 		return nil, err
