@@ -38,6 +38,8 @@ type fakeProc struct {
 	name  string
 	id    int
 	ended func(spec.Exit, output)
+	// signalled says that it was told to stop.
+	signalled bool
 }
 
 type fakeTimer struct {
@@ -57,7 +59,10 @@ type fakeWatch struct {
 
 func (p *fakeProc) pid() int { return p.id }
 
-func (p *fakeProc) signal(sig syscall.Signal) { p.f.note("%s gets %s", p.name, signalName(sig)) }
+func (p *fakeProc) signal(sig syscall.Signal) {
+	p.signalled = true
+	p.f.note("%s gets %s", p.name, signalName(sig))
+}
 
 func (p *fakeProc) signalMain(sig syscall.Signal) {
 	p.f.note("%s alone gets %s", p.name, signalName(sig))
@@ -88,14 +93,14 @@ func (f *fake) spawn(j job, ended func(spec.Exit, output)) (process, error) {
 	if j.capture {
 		name += "-action"
 	}
-	p := &fakeProc{f, name, f.lastPID, ended}
+	p := &fakeProc{f: f, name: name, id: f.lastPID, ended: ended}
 	f.procs = append(f.procs, p)
 	f.note("%s runs %s", j.name, strings.Join(j.process.Argv, " "))
 	return p, nil
 }
 
 func (f *fake) adopt(pid int, _ process, ended func(spec.Exit, output)) (process, error) {
-	p := &fakeProc{f, fmt.Sprint("daemon-", pid), pid, ended}
+	p := &fakeProc{f: f, name: fmt.Sprint("daemon-", pid), id: pid, ended: ended}
 	f.procs = append(f.procs, p)
 	return p, nil
 }
