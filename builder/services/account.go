@@ -213,7 +213,8 @@ func accountsStep(_ *service.Env, a *Accounts) ([]any, error) {
 	})
 }
 
-// shellsEntry lists the shells that users may have in /etc/shells.
+// shellsEntry lists the shells that users may have in /etc/shells: the usual
+// ones by both their names, whether or not they are there, and those of users.
 func shellsEntry(env *service.Env, a *Accounts) ([]any, error) {
 	var b strings.Builder
 	seen := map[string]bool{noLogin: true}
@@ -223,7 +224,9 @@ func shellsEntry(env *service.Env, a *Accounts) ([]any, error) {
 			b.WriteString(shell + "\n")
 		}
 	}
-	add(plainSh)
+	for _, shell := range []string{plainSh, "/usr/bin/sh", "/bin/bash", "/usr/bin/bash"} {
+		add(shell)
+	}
 	for _, u := range a.Users {
 		add(u.lower().Shell)
 	}

@@ -58,6 +58,7 @@ func BaseGroups() []*UserGroup {
 		&UserGroup{Name: "kvm", System: true},
 		&UserGroup{Name: "netdev", System: true},
 		&UserGroup{Name: "wheel", System: true},
+		&UserGroup{Name: "sgx", System: true},
 	)
 }
 

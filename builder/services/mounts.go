@@ -58,12 +58,18 @@ func extendFileSystems(env *service.Env, value, contributions any) (any, error) 
 	return out, nil
 }
 
+// kernelOwn are the types whose content the kernel makes up.
+var kernelOwn = []string{
+	"binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "efivarfs", "fusectl",
+	"hugetlbfs", "mqueue", "overlay", "proc", "pstore", "securityfs", "sysfs", "tracefs",
+}
+
 // fstab lists what a user may mount and unmount by hand: not bind mounts, nor
 // the kernel's own file systems.
 func fstab(list []*FileSystem) string {
 	var b strings.Builder
 	for _, f := range list {
-		if f.bind() || kernelTypes[f.Type] != "" && f.Type != "tmpfs" {
+		if f.bind() || slices.Contains(kernelOwn, f.Type) {
 			continue
 		}
 		device, options := f.Device, strings.Join(f.options(), ",")

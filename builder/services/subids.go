@@ -6,6 +6,7 @@ package services
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"osbuild/builder/derivation"
@@ -115,8 +116,27 @@ func (a *Accounts) checkSubids(users map[string]*UserAccount) error {
 		known = append(known, u.Name)
 	}
 	low, high := subidBounds(a.Container)
-	for _, list := range [][]*SubidRange{a.subids.Subuids, a.subids.Subgids} {
+	uids, gids := map[int]string{}, map[int]string{}
+	for _, u := range a.Users {
+		if u.UID != nil {
+			uids[*u.UID] = u.Name
+		}
+	}
+	for _, g := range a.Groups {
+		if g.ID != nil {
+			gids[*g.ID] = g.Name
+		}
+	}
+	for _, kind := range []struct {
+		ranges   []*SubidRange
+		accounts map[int]string
+	}{{a.subids.Subuids, uids}, {a.subids.Subgids, gids}} {
+		list, total := kind.ranges, 0
 		for i, r := range list {
+			if total += r.Count; !a.Container && total > high-low {
+				return service.At(r.Pos, fmt.Errorf("cannot give %q %d subordinate ids: %w, which has %d for all",
+					r.Name, r.Count, ErrSubidRange, high-low))
+			}
 			if users[r.Name] == nil {
 				return service.At(r.Pos, fmt.Errorf("cannot give subordinate ids to %q: there is no such user%s", r.Name, service.Meant(r.Name, known)))
 			}
@@ -131,6 +151,12 @@ func (a *Accounts) checkSubids(users map[string]*UserAccount) error {
 			if *r.Start < low || *r.Start+r.Count > high {
 				return service.At(r.Pos, fmt.Errorf("cannot give %q the subordinate ids %d to %d: %w, which has %d to %d",
 					r.Name, *r.Start, *r.Start+r.Count-1, ErrSubidRange, low, high-1))
+			}
+			for _, id := range slices.Sorted(maps.Keys(kind.accounts)) {
+				if id >= *r.Start && id < *r.Start+r.Count {
+					return service.At(r.Pos, fmt.Errorf("cannot give %q the subordinate ids %d to %d: %d is %q itself",
+						r.Name, *r.Start, *r.Start+r.Count-1, id, kind.accounts[id]))
+				}
 			}
 			for _, other := range list[:i] {
 				if other != r && other.Start != nil && *r.Start < *other.Start+other.Count && *other.Start < *r.Start+r.Count {

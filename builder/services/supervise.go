@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 
-	"osbuild/builder/derivation"
 	"osbuild/builder/service"
 	"osbuild/runner/spec"
 )
@@ -206,11 +205,7 @@ var UserHomes = &service.Type{
 	ContributionDoc: "skeleton_file, or a tuple (name, file)",
 	ProducesDoc:     "the one-shot service user-homes, and /etc/skel",
 	Extensions: []service.Extension{
-		{Target: ShepherdRoot, Compute: typed(func(env *service.Env, files []*SkeletonFile) ([]any, error) {
-			skeleton, err := skeletonTree(env, files)
-			if err != nil {
-				return nil, err
-			}
+		{Target: ShepherdRoot, Compute: typed(func(*service.Env, []*SkeletonFile) ([]any, error) {
 			yes := true
 			s := NewShepherdService()
 			s.Provision = []string{"user-homes"}
@@ -218,32 +213,18 @@ var UserHomes = &service.Type{
 			s.Documentation = "Make the homes of regular users."
 			s.OneShot = &yes
 			// The plan that is in force when the service runs, which names
-			// the accounts: it is not an input of this one.
-			s.Start = &Start{Homes: &spec.Homes{Activate: spec.CurrentSystem + "/activate", Skeleton: skeleton}}
+			// the accounts: it is not an input of this one. Packages may have
+			// put files beside the declared ones.
+			s.Start = &Start{Homes: &spec.Homes{Activate: spec.CurrentSystem + "/activate", Skeleton: "/etc/skel"}}
 			return one(s)
 		})},
 		{Target: UserProcesses, Compute: func(*service.Env, any) ([]any, error) { return one("user-homes") }},
-		{Target: Etc, Compute: typed(func(env *service.Env, files []*SkeletonFile) ([]any, error) {
-			skeleton, err := skeletonTree(env, files)
-			if err != nil || skeleton == "" {
-				return nil, err
+		{Target: Etc, Compute: typed(func(_ *service.Env, files []*SkeletonFile) ([]any, error) {
+			var out []any
+			for _, f := range files {
+				out = append(out, &EtcEntry{Pos: f.Pos, Name: "skel/" + f.Name, File: f.File})
 			}
-			return one(&EtcEntry{Name: "skel", File: skeleton})
+			return out, nil
 		})},
 	},
-}
-
-// skeletonTree holds copies, which new homes get as they are.
-func skeletonTree(env *service.Env, files []*SkeletonFile) (string, error) {
-	if len(files) == 0 {
-		return "", nil
-	}
-	tree := map[string]string{}
-	for _, f := range files {
-		if _, twice := tree[f.Name]; twice {
-			return "", service.At(f.Pos, fmt.Errorf("cannot put %q into new homes twice", f.Name))
-		}
-		tree[f.Name] = f.File
-	}
-	return env.Graph.FileUnion("skel", tree, true, derivation.Position{})
 }

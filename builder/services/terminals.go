@@ -21,7 +21,7 @@ const nscdCache = 256 * 1024
 type NscdConfiguration struct {
 	Pos       derivation.Position `star:"-"`
 	Program   string              `star:"program,required" doc:"The program nscd, e.g. package(\"nscd\") + \"/usr/sbin/nscd\"."`
-	CacheSize int                 `star:"cache_size" doc:"The size of each cache in bytes."`
+	CacheSize int                 `star:"cache_size" doc:"The size of each cache in bytes; no more than 256 KiB in a container."`
 }
 
 // Validate checks the fields.
@@ -30,6 +30,13 @@ func (c *NscdConfiguration) Validate() error {
 		return fmt.Errorf("field cache_size: %d bytes are too few, at least 4096 are needed", c.CacheSize)
 	}
 	return fileLike("program", c.Program)
+}
+
+// Bounded has no larger caches than a container may have.
+func (c *NscdConfiguration) Bounded() *NscdConfiguration {
+	small := *c
+	small.CacheSize = min(c.CacheSize, nscdCache)
+	return &small
 }
 
 func (c *NscdConfiguration) text() string {

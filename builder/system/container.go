@@ -60,6 +60,11 @@ func Containerize(o *OperatingSystem, options ContainerOptions) (*OperatingSyste
 	// asks for them or sets them would only fail.
 	c.Services = service.Remove(o.Services, services.ConsoleFont, services.Mingetty, services.Agetty,
 		services.StaticNetworking, services.DHCPClient)
+	if c.contained.sharedNetwork {
+		// The names of hosts are the host's business.
+		c.Services = service.Remove(c.Services, services.Nscd)
+	}
+	c.Services = boundCaches(c.Services)
 	if len(service.Find(c.Services, services.DummyNetworking)) == 0 {
 		c.Services = append(c.Services, &service.Service{Type: services.DummyNetworking})
 	}
@@ -67,6 +72,20 @@ func Containerize(o *OperatingSystem, options ContainerOptions) (*OperatingSyste
 		c.Services = append(c.Services, &service.Service{Type: services.PodmanInContainer})
 	}
 	return &c, nil
+}
+
+// boundCaches keeps the caches of name services small: many containers share
+// the memory of one machine.
+func boundCaches(list []*service.Service) []*service.Service {
+	list = slices.Clone(list)
+	for i, s := range list {
+		if conf, ok := s.Value.(*services.NscdConfiguration); ok && s.Type == services.Nscd {
+			small := *s
+			small.Value = conf.Bounded()
+			list[i] = &small
+		}
+	}
+	return list
 }
 
 // add appends a file system unless just the same is there.
@@ -94,7 +113,7 @@ func needsMachine(f *services.FileSystem) bool {
 	}
 	target := f.MountPoint
 	switch target {
-	case "/", "/dev", "/proc", "/sys", "/run", "/tmp", "/usr", "/etc":
+	case "/", "/dev", "/proc", "/sys", "/run", "/usr", "/etc":
 		return true
 	}
 	return strings.HasPrefix(target, "/dev/") || strings.HasPrefix(target, "/sys/") ||

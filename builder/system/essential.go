@@ -4,11 +4,9 @@
 package system
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
-	"osbuild/builder/derivation"
 	"osbuild/builder/service"
 	"osbuild/builder/services"
 )
@@ -134,89 +132,4 @@ func baseDirectories() []any {
 		dirs = append(dirs, &services.Directory{Path: d.path, Mode: d.mode})
 	}
 	return dirs
-}
-
-const (
-	osRelease = `NAME="osbuild"
-ID=osbuild
-PRETTY_NAME="osbuild"
-`
-	nameSwitch = `passwd: files
-group: files
-shadow: files
-gshadow: files
-hosts: files dns
-networks: files
-protocols: files
-services: files
-`
-	networkProtocols = `ip	0	IP
-icmp	1	ICMP
-igmp	2	IGMP
-tcp	6	TCP
-udp	17	UDP
-gre	47	GRE
-esp	50	IPSEC-ESP
-ah	51	IPSEC-AH
-ipv6-icmp	58	IPv6-ICMP
-sctp	132	SCTP
-`
-	networkServices = `ftp	21/tcp
-ssh	22/tcp
-telnet	23/tcp
-smtp	25/tcp
-domain	53/tcp
-domain	53/udp
-http	80/tcp
-pop3	110/tcp
-ntp	123/udp
-imap2	143/tcp	imap
-snmp	161/udp
-ldap	389/tcp
-https	443/tcp
-submission	587/tcp
-ldaps	636/tcp
-imaps	993/tcp
-pop3s	995/tcp
-mysql	3306/tcp
-postgresql	5432/tcp
-`
-	loginProfile = `# Read by login shells.
-export PATH=` + services.DefaultPath + `
-if [ -r /etc/environment ]; then
-	set -a
-	. /etc/environment
-	set +a
-fi
-`
-)
-
-// baseEtc are the files of /etc that belong to no service.
-func baseEtc(env *service.Env, o *OperatingSystem) ([]*services.EtcEntry, error) {
-	timezone := o.Timezone
-	if timezone == "" {
-		timezone = "Etc/UTC"
-	}
-	var entries []*services.EtcEntry
-	var failed error
-	text := func(name, text string) {
-		file, err := env.Graph.Text(name, text, false, derivation.Position{})
-		failed = errors.Join(failed, err)
-		entries = append(entries, &services.EtcEntry{Name: name, File: file})
-	}
-	text("os-release", osRelease)
-	text("protocols", networkProtocols)
-	text("services", networkServices)
-	for _, e := range entries {
-		// Where packages bring these, theirs know more.
-		e.Yields = true
-	}
-	text("nsswitch.conf", nameSwitch)
-	text("profile", loginProfile)
-	text("timezone", timezone+"\n")
-	if o.Timezone != "" {
-		entries = append(entries, &services.EtcEntry{Name: "localtime", File: "/usr/share/zoneinfo/" + o.Timezone})
-	}
-	entry, err := sudoers(env, o)
-	return append(entries, entry), errors.Join(failed, err)
 }

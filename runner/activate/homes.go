@@ -18,7 +18,7 @@ import (
 )
 
 // Homes makes the homes of regular users that have none. skeleton is a folder
-// whose content each new home starts with, "" for none.
+// whose content each new home starts with, "" for none; it need not exist.
 //
 // A home grows under another name, as root's, and gets its owner last: nobody
 // can put a link into it while it is being filled, and a half filled one is
@@ -54,7 +54,7 @@ func home(root *tree.Root, u spec.User, skeleton string, accounts account.Names)
 		return err
 	}
 	var ownerErr error
-	if skeleton != "" {
+	if skeleton != "" && root.IsDir(skeleton) {
 		if err := fill(root, skeleton, growing, owner); errors.Is(err, tree.ErrOwner) {
 			ownerErr = err
 		} else if err != nil {

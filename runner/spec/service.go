@@ -73,7 +73,7 @@ type Start struct {
 type Homes struct {
 	// Activate is the logical path of the activation plan.
 	Activate string `json:"activate"`
-	// Skeleton is a folder copied into each new home, "" for none.
+	// Skeleton is a folder copied into each new home, if it exists.
 	Skeleton string `json:"skeleton,omitempty"`
 }
 
