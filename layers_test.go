@@ -25,6 +25,10 @@ var layers = map[string][]string{
 	"store":         {"store/nar", "store/fsys", "store/refscan"},
 	"closure":       {"store"},
 
+	"store/cache/codec":     {},
+	"store/cache/narinfo":   {"store"},
+	"store/cache/signature": {"store"},
+
 	"closure/graph":   {},
 	"closure/segment": {"store/nar"},
 	"closure/layers":  {"closure/segment"},

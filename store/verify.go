@@ -209,7 +209,8 @@ func (s *Store) checkAddress(i Info, modulo *refscan.Modulo) error {
 	if p != i.Path {
 		return fmt.Errorf("its content address %s gives the path %s", i.CA, p)
 	}
-	ca, err := s.deriveCA(i, modulo)
+	h, _ := modulo.Finish()
+	ca, err := deriveCA(i.CA, s.Physical(i.Path), h)
 	if err != nil {
 		return err
 	}
@@ -219,23 +220,22 @@ func (s *Store) checkAddress(i Info, modulo *refscan.Modulo) error {
 	return nil
 }
 
-// deriveCA computes the content address of the kind that the info names.
-func (s *Store) deriveCA(i Info, modulo *refscan.Modulo) (string, error) {
-	h, _ := modulo.Finish()
-	if strings.HasPrefix(i.CA, "fixed:r:sha256:") {
-		return sourceCA(h), nil
+// deriveCA computes the content address, of the kind that ca is, of the tree
+// at place, whose archive has the given hash modulo its own digest.
+func deriveCA(ca, place string, modulo Hash) (string, error) {
+	if strings.HasPrefix(ca, "fixed:r:sha256:") {
+		return sourceCA(modulo), nil
 	}
-	phys := s.Physical(i.Path)
-	if strings.HasPrefix(i.CA, "text:") {
-		digest, err := hashFixed(context.Background(), phys, "sha256", false)
+	if strings.HasPrefix(ca, "text:") {
+		digest, err := hashFixed(context.Background(), place, "sha256", false)
 		if err != nil {
 			return "", err
 		}
 		return textCA(Hash(digest)), nil
 	}
-	rest, recursive := strings.CutPrefix(strings.TrimPrefix(i.CA, "fixed:"), "r:")
+	rest, recursive := strings.CutPrefix(strings.TrimPrefix(ca, "fixed:"), "r:")
 	algo, _, _ := strings.Cut(rest, ":")
-	digest, err := hashFixed(context.Background(), phys, algo, recursive)
+	digest, err := hashFixed(context.Background(), place, algo, recursive)
 	if err != nil {
 		return "", err
 	}

@@ -1,0 +1,163 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package codec compresses and decompresses the archives of a cache, by the
+// names that narinfo texts use.
+//
+// It bounds the memory that a hostile stream can take, but not the length of
+// what comes out: that is the reader's business. Start with [NewReader].
+package codec
+
+import (
+	"bufio"
+	"compress/bzip2"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/mikelolasagasti/xz"
+)
+
+// Default is how archives are compressed unless the user says otherwise.
+const Default = "zstd"
+
+// maxWindow is how far back a stream may refer; its reader keeps as much.
+const maxWindow = 128 << 20
+
+// ErrCorrupt is wrapped by errors about a stream that is not what its name
+// says.
+var ErrCorrupt = errors.New("damaged compressed data")
+
+// method is one way to compress.
+type method struct {
+	extension string
+	read      func(io.Reader) (io.ReadCloser, error)
+	write     func(io.Writer) (io.WriteCloser, error) // nil for one that is only read
+}
+
+var methods = map[string]method{
+	"none": {
+		read:  func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(r), nil },
+		write: func(w io.Writer) (io.WriteCloser, error) { return plain{w}, nil },
+	},
+	"zstd": {
+		extension: ".zst",
+		read: func(r io.Reader) (io.ReadCloser, error) {
+			d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+			if err != nil {
+				return nil, err
+			}
+			return d.IOReadCloser(), nil
+		},
+		write: func(w io.Writer) (io.WriteCloser, error) {
+			// Two: one compresses while the other hashes.
+			return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(2))
+		},
+	},
+	"gzip": {
+		extension: ".gz",
+		read:      func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) },
+		write:     func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil },
+	},
+	"xz": {
+		extension: ".xz",
+		read: func(r io.Reader) (io.ReadCloser, error) {
+			x, err := xz.NewReader(r, maxWindow)
+			if err != nil {
+				return nil, err
+			}
+			return io.NopCloser(x), nil
+		},
+	},
+	"bzip2": {
+		extension: ".bz2",
+		read:      func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil },
+	},
+}
+
+type plain struct{ io.Writer }
+
+func (plain) Close() error { return nil }
+
+// Readable says whether archives compressed in this way can be read.
+func Readable(name string) error {
+	if _, ok := methods[name]; !ok {
+		return fmt.Errorf("cannot read the compression %q: zstd, xz, gzip, bzip2 and none are known", name)
+	}
+	return nil
+}
+
+// Writable says whether archives can be compressed in this way.
+func Writable(name string) error {
+	if methods[name].write == nil {
+		return fmt.Errorf("cannot compress as %q: choose zstd, gzip or none", name)
+	}
+	return nil
+}
+
+// Extension is what ends the names of such files.
+func Extension(name string) string { return methods[name].extension }
+
+// NewReader decompresses r. Errors about what r holds wrap [ErrCorrupt];
+// those of r itself do not.
+func NewReader(name string, r io.Reader) (io.ReadCloser, error) {
+	if err := Readable(name); err != nil {
+		return nil, err
+	}
+	if name == "none" {
+		return io.NopCloser(r), nil
+	}
+	src := &source{r: bufio.NewReaderSize(r, 64<<10)}
+	d, err := methods[name].read(src)
+	if err != nil {
+		return nil, src.blame(err)
+	}
+	return &reader{d, src}, nil
+}
+
+// NewWriter compresses to w; Close ends the stream, not w.
+func NewWriter(name string, w io.Writer) (io.WriteCloser, error) {
+	if err := Writable(name); err != nil {
+		return nil, err
+	}
+	return methods[name].write(w)
+}
+
+// source remembers its own error, so that it is not taken for damage.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+func (s *source) blame(err error) error {
+	if s.err != nil {
+		return s.err
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: it ends too early", ErrCorrupt)
+	}
+	return fmt.Errorf("%w: %w", ErrCorrupt, err)
+}
+
+type reader struct {
+	io.ReadCloser
+	src *source
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = r.src.blame(err)
+	}
+	return n, err
+}

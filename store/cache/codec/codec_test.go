@@ -1,0 +1,117 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package codec_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"osbuild/store/cache/codec"
+)
+
+func compress(t testing.TB, name string, text []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := codec.NewWriter(name, &b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func read(name string, r io.Reader) ([]byte, error) {
+	d, err := codec.NewReader(name, r)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return io.ReadAll(d)
+}
+
+func TestRoundTrip(t *testing.T) {
+	text := []byte(strings.Repeat("some text, ", 50_000))
+	for _, name := range []string{"none", "zstd", "gzip"} {
+		packed := compress(t, name, text)
+		if got, err := read(name, bytes.NewReader(packed)); err != nil || !bytes.Equal(got, text) {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+		if name == "none" {
+			continue
+		}
+		if _, err := read(name, bytes.NewReader(packed[:len(packed)-9])); !errors.Is(err, codec.ErrCorrupt) {
+			t.Errorf("%s, cut: %v", name, err)
+		}
+		if _, err := read(name, iotest.TimeoutReader(bytes.NewReader(packed))); !errors.Is(err, iotest.ErrTimeout) || errors.Is(err, codec.ErrCorrupt) {
+			t.Errorf("%s: the error of the connection became %v", name, err)
+		}
+		if _, err := read(name, strings.NewReader("no archive at all")); !errors.Is(err, codec.ErrCorrupt) {
+			t.Errorf("%s, garbage: %v", name, err)
+		}
+	}
+	if _, err := codec.NewWriter("xz", io.Discard); err == nil {
+		t.Error("xz is written")
+	}
+	if err := codec.Readable("rar"); err == nil {
+		t.Error("rar is read")
+	}
+}
+
+// TestPrograms reads what the usual programs write, and lets them read ours.
+func TestPrograms(t *testing.T) {
+	text := []byte(strings.Repeat("some text, ", 50_000))
+	for name, program := range map[string]string{"zstd": "zstd", "gzip": "gzip", "xz": "xz", "bzip2": "bzip2"} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := exec.LookPath(program); err != nil {
+				t.Skipf("SKIP-ENV: %s is not installed, so nothing is compared with it", program)
+			}
+			run := func(in []byte, args ...string) []byte {
+				cmd := exec.Command(program, args...)
+				cmd.Stdin = bytes.NewReader(in)
+				out, err := cmd.Output()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return out
+			}
+			packed := run(text, "-c")
+			if got, err := read(name, bytes.NewReader(packed)); err != nil || !bytes.Equal(got, text) {
+				t.Errorf("theirs: %d bytes, %v", len(got), err)
+			}
+			if codec.Writable(name) == nil && !bytes.Equal(run(compress(t, name, text), "-dc"), text) {
+				t.Error("they read something else")
+			}
+		})
+	}
+}
+
+// FuzzReader holds that no stream makes a reader panic, and that damage is
+// called so.
+func FuzzReader(f *testing.F) {
+	for _, name := range []string{"zstd", "gzip"} {
+		f.Add(name, compress(f, name, []byte("hello, hello, hello")))
+	}
+	f.Add("xz", []byte("\xfd7zXZ\x00\x00\x04"))
+	f.Add("bzip2", []byte("BZh91AY&SY"))
+	f.Fuzz(func(t *testing.T, name string, packed []byte) {
+		d, err := codec.NewReader(name, bytes.NewReader(packed))
+		if err == nil {
+			_, err = io.Copy(io.Discard, io.LimitReader(d, 1<<20))
+			d.Close()
+		}
+		if err != nil && codec.Readable(name) == nil && !errors.Is(err, codec.ErrCorrupt) {
+			t.Errorf("%v", err)
+		}
+	})
+}
