@@ -56,14 +56,15 @@ func (c *container) makeGroup() error {
 	if err := writeFile(filepath.Join(c.entry.dir, groupFile), []byte(dir), 0o600); err != nil {
 		return err
 	}
-	r := cgroup.Request{Dir: dir, UID: -1, GID: -1, Limits: c.o.Limits}
+	r := cgroup.Request{Dir: dir, Owner: -1, Limits: c.o.Limits}
 	if c.who.asRoot {
-		r.UID, r.GID = c.who.base(), c.who.base()
+		r.Owner = c.who.base()
 	}
-	if err := h.Make(r); err != nil {
+	begin, err := h.Make(r)
+	if err != nil {
 		return err
 	}
-	c.group, err = os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	c.group, err = os.OpenFile(begin, unix.O_PATH|unix.O_DIRECTORY, 0)
 	return err
 }
 

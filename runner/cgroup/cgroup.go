@@ -43,10 +43,10 @@ type Hierarchy struct {
 type Request struct {
 	// Dir is its folder, see [Hierarchy.Place].
 	Dir string
-	// UID and GID get what the container may change: its members and the groups
-	// below, and none of its limits. Negative ones leave them to the caller.
-	UID, GID int
-	Limits   Limits
+	// Owner is the container's root, who may change the members of the group and
+	// make groups below it, but none of its limits. Negative, it is the caller.
+	Owner  int
+	Limits Limits
 }
 
 // topName is the group above those of root's containers.
@@ -76,9 +76,18 @@ const (
 // kernel has them. The others hold limits that are set from above.
 var delegated = []string{procs, "cgroup.threads", subtreeControl, "memory.oom.group", "memory.reclaim"}
 
-// Make makes a group, which must not be there yet.
-func (h Hierarchy) Make(r Request) (err error) {
-	fail := func(err error) error { return fmt.Errorf("cannot make the control group %s: %w", r.Dir, err) }
+// innerName is the group that a container of the caller's own is in, below the
+// one with its limits: whoever makes a group owns its files, the limits too, and
+// a container's root is the caller then. The container cannot see above its own
+// group, see cgroup_namespaces(7).
+const innerName = "container"
+
+// Make makes a group, which must not be there yet, and returns the folder of the
+// one in which the container is to begin. [Remove] of r.Dir takes both away.
+func (h Hierarchy) Make(r Request) (begin string, err error) {
+	fail := func(err error) (string, error) {
+		return "", fmt.Errorf("cannot make the control group %s: %w", r.Dir, err)
+	}
 	parent := filepath.Dir(r.Dir)
 	for try := 0; ; try++ {
 		err := os.Mkdir(parent, 0o755)
@@ -100,18 +109,31 @@ func (h Hierarchy) Make(r Request) (err error) {
 		}
 	}()
 	if err := h.limit(r); err != nil {
-		return err
+		return "", err
 	}
-	if r.UID < 0 && r.GID < 0 {
-		return nil
+	if r.Owner < 0 {
+		enable(r.Dir)
+		begin = filepath.Join(r.Dir, innerName)
+		if err := os.Mkdir(begin, 0o755); err != nil {
+			return fail(err)
+		}
+		return begin, nil
 	}
-	if err := os.Lchown(r.Dir, r.UID, r.GID); err != nil {
+	if err := delegate(r.Dir, r.Owner); err != nil {
 		return fail(err)
 	}
+	return r.Dir, nil
+}
+
+// delegate gives a group to its owner.
+func delegate(dir string, owner int) error {
+	if err := os.Lchown(dir, owner, owner); err != nil {
+		return err
+	}
 	for _, name := range delegated {
-		err := os.Lchown(filepath.Join(r.Dir, name), r.UID, r.GID)
+		err := os.Lchown(filepath.Join(dir, name), owner, owner)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fail(err)
+			return err
 		}
 	}
 	return nil
@@ -122,20 +144,22 @@ func (h Hierarchy) Make(r Request) (err error) {
 var passedOn = []string{"cpu", "cpuset", "memory", "pids"}
 
 // offer enables controllers for the groups in parent, and on the way there.
-// What is refused shows later, where a limit needs it.
 func (h Hierarchy) offer(parent string, limits Limits) {
-	dirs := []string{parent}
 	if parent == filepath.Join(h.Root, topName) {
-		dirs = []string{h.Root, parent}
+		enable(h.Root)
 	} else if len(limits.settings()) > 0 {
-		h.stepDown(parent)
+		stepDown(parent)
 	}
-	for _, dir := range dirs {
-		enabled := words(dir, subtreeControl)
-		for _, c := range words(dir, controllers) {
-			if slices.Contains(passedOn, c) && !slices.Contains(enabled, c) {
-				_ = write(dir, subtreeControl, "+"+c)
-			}
+	enable(parent)
+}
+
+// enable enables controllers for the groups in dir, each by a write of its own:
+// one that is refused shows later, where a limit needs it.
+func enable(dir string) {
+	enabled := words(dir, subtreeControl)
+	for _, c := range words(dir, controllers) {
+		if slices.Contains(passedOn, c) && !slices.Contains(enabled, c) {
+			_ = write(dir, subtreeControl, "+"+c)
 		}
 	}
 }
@@ -146,7 +170,7 @@ const runnerGroup = topName + "-runner"
 // stepDown moves the calling process out of a group that is to have groups with
 // controllers: only one without processes can (the "no internal processes" rule
 // of cgroups(7)). Where there are others, the group is not ours alone.
-func (h Hierarchy) stepDown(dir string) {
+func stepDown(dir string) {
 	self := fmt.Sprint(os.Getpid())
 	if members := words(dir, procs); len(members) != 1 || members[0] != self {
 		return
