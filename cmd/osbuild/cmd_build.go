@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"osbuild/builder/realise"
 	"osbuild/builder/system"
 	"osbuild/store"
 )
@@ -61,7 +62,7 @@ func (o *buildOptions) run(ctx context.Context, a *app, args []string) error {
 	case o.derivation:
 		return o.printDerivation(a, b.path, string(ref.Drv))
 	case o.dryRun:
-		return o.printPlan(ctx, a, e, b.path)
+		return a.printPlan(ctx, e, b.path)
 	}
 	r, err := a.realiser(ctx)
 	if err != nil {
@@ -131,7 +132,8 @@ func (o *buildOptions) printDerivation(a *app, path, key string) error {
 	return nil
 }
 
-func (o *buildOptions) printPlan(ctx context.Context, a *app, e *evaluation, path string) error {
+// printPlan says what would be built and fetched for a path.
+func (a *app) printPlan(ctx context.Context, e *evaluation, path string) error {
 	r, err := a.realiser(ctx)
 	if err != nil {
 		return err
@@ -140,6 +142,10 @@ func (o *buildOptions) printPlan(ctx context.Context, a *app, e *evaluation, pat
 	if err != nil {
 		return err
 	}
+	return a.showPlan(plan)
+}
+
+func (a *app) showPlan(plan realise.Plan) error {
 	if a.json {
 		return a.printJSON(plan)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"osbuild/builder/realise"
 	"osbuild/builder/services"
 	"osbuild/closure"
 	"osbuild/closure/oci"
@@ -34,12 +35,14 @@ func imageVerb() verb {
 		help: `osbuild image system.star -o oci:web            # the tag is "latest"
 osbuild image system.star -o oci:web:1.2
 osbuild image --max-layers 100 system.star -o oci:web:fine # less to pull for an update
+osbuild image -n system.star                   # what would be built for it
 podman run $(podman pull -q oci:web:1.2)`,
 		setup: func(fs *pflag.FlagSet) runFunc {
 			var o imageOptions
 			fs.StringVarP(&o.output, "output", "o", "", "where to write: oci:DIR or oci:DIR:TAG, a folder in the form of an OCI image layout")
 			fs.StringVar(&o.format, "format", string(segment.Zstd), "how layers are compressed: zstd, or gzip for older tools")
 			fs.IntVar(&o.maxLayers, "max-layers", oci.DefaultLayers, fmt.Sprintf("how many layers the image may have, 1 to %d", oci.LayerLimit))
+			fs.BoolVarP(&o.dryRun, "dry-run", "n", false, "print what would be built and fetched, and do neither")
 			fs.BoolVar(&o.locked, "locked", false, "fail where the lock of packages would have to change")
 			return o.run
 		},
@@ -49,7 +52,7 @@ podman run $(podman pull -q oci:web:1.2)`,
 type imageOptions struct {
 	output, format string
 	maxLayers      int
-	locked         bool
+	locked, dryRun bool
 }
 
 // exported is the result of `image --json`.
@@ -68,11 +71,17 @@ func (o *imageOptions) run(ctx context.Context, a *app, args []string) error {
 	if len(args) != 1 || args[0] == "" {
 		return usagef("image: give one FILE or ITEM")
 	}
+	a.locked = o.locked
+	if o.dryRun && o.output == "" {
+		return o.printPlan(ctx, a, args[0])
+	}
 	layout, how, err := o.parse()
 	if err != nil {
 		return err
 	}
-	a.locked = o.locked
+	if o.dryRun {
+		return o.printPlan(ctx, a, args[0])
+	}
 	item, err := a.containerItem(ctx, args[0], false)
 	if err != nil {
 		return err
@@ -93,6 +102,22 @@ func (o *imageOptions) run(ctx context.Context, a *app, args []string) error {
 	}
 	fmt.Fprintln(a.stdout, layout)
 	return nil
+}
+
+// printPlan says what would be built for the image. An item is built already.
+func (o *imageOptions) printPlan(ctx context.Context, a *app, target string) error {
+	file, name := splitTarget(target)
+	if strings.HasSuffix(file, ".star") {
+		e, path, err := a.declareContainer(ctx, target, file, name, false)
+		if err != nil {
+			return err
+		}
+		return a.printPlan(ctx, e, path)
+	}
+	if _, err := a.containerItem(ctx, target, false); err != nil {
+		return err
+	}
+	return a.showPlan(realise.Plan{})
 }
 
 // parse turns the flags into what the export takes.

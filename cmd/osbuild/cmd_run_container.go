@@ -124,6 +124,16 @@ func (a *app) containerItem(ctx context.Context, target string, network bool) (s
 
 // buildContainer builds the container form of a declared system.
 func (a *app) buildContainer(ctx context.Context, target, file, name string, network bool) (store.Path, error) {
+	e, path, err := a.declareContainer(ctx, target, file, name, network)
+	if err != nil {
+		return "", err
+	}
+	return a.realise(ctx, e, path)
+}
+
+// declareContainer reads a declared system, and gives the path by which its
+// container form can be built.
+func (a *app) declareContainer(ctx context.Context, target, file, name string, network bool) (*evaluation, string, error) {
 	var e *evaluation
 	var sys system.System
 	err := a.evaluate(ctx, file, func(now *evaluation) error {
@@ -139,10 +149,7 @@ func (a *app) buildContainer(ctx context.Context, target, file, name string, net
 		sys, err = e.containerSystem(declared, system.ContainerOptions{SharedNetwork: network})
 		return err
 	})
-	if err != nil {
-		return "", err
-	}
-	return a.realise(ctx, e, sys.Path)
+	return e, sys.Path, err
 }
 
 // systemOf is the system item itself, or the one that a run-container script
