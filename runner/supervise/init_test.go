@@ -115,6 +115,11 @@ func boot(t *testing.T, sub bool, services ...spec.Service) *system {
 		for _, p := range services[i].Start.Run {
 			expand(p.Argv, s.dir)
 		}
+		for _, a := range services[i].Actions {
+			if a.Run != nil {
+				expand(a.Run.Argv, s.dir)
+			}
+		}
 		if p := services[i].Start.Exec; p != nil {
 			expand(p.Argv, s.dir)
 			p.PIDFile = strings.ReplaceAll(p.PIDFile, "$DIR", s.dir)
@@ -313,6 +318,12 @@ func (s *system) file(name string) string {
 	return string(data)
 }
 
+// commandLine is that of a process.
+func commandLine(pid int) []string {
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return strings.Split(strings.TrimRight(string(data), "\x00"), "\x00")
+}
+
 // sh is a process that runs a shell script.
 func sh(script string) *spec.Process {
 	return &spec.Process{Argv: []string{"/bin/sh", "-c", script}}
@@ -376,6 +387,15 @@ func helper(args []string) int {
 			err = unix.Listen(fd, 1)
 		}
 		fmt.Println("listening", err)
+		time.Sleep(time.Hour)
+	case "daemon": // SECONDS, in a session of its own and with nothing of its parent's open
+		exe, _ := os.Executable()
+		null, _ := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+		cmd := exec.Command(exe, "helper", "doze", args[1])
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = null, null, null
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		fmt.Println(cmd.Start())
+	case "doze":
 		time.Sleep(time.Hour)
 	case "processes": // the processes of this namespace but PID 1 and itself
 		entries, _ := os.ReadDir("/proc")

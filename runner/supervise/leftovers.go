@@ -56,7 +56,7 @@ func (s *supervisor) sweep(p process, j job) {
 	for range sweepRounds {
 		before := len(killed)
 		for _, pid := range descendants(os.Getpid()) {
-			if _, known := s.children[pid]; known || killed[pid] || !c.left(pid, byProgram) {
+			if s.children[pid] != nil || killed[pid] || !s.left(c, pid, byProgram) {
 				continue
 			}
 			for _, each := range append(descendants(pid), pid) {
@@ -71,7 +71,7 @@ func (s *supervisor) sweep(p process, j job) {
 }
 
 // left says whether a process that has lost its parent comes from c.
-func (c *child) left(pid int, byProgram bool) bool {
+func (s *supervisor) left(c *child, pid int, byProgram bool) bool {
 	st, err := readStat(pid)
 	if err != nil || st.parent != os.Getpid() || st.began < c.mark.began {
 		return false
@@ -84,8 +84,8 @@ func (c *child) left(pid int, byProgram bool) bool {
 			return true
 		}
 	}
-	if !byProgram {
-		return false
+	if !byProgram || s.children[st.session] != nil || s.children[st.group] != nil {
+		return false // or it is another one's, which lives
 	}
 	var theirs, ours unix.Stat_t
 	return unix.Stat(fmt.Sprintf("/proc/%d/exe", pid), &theirs) == nil && unix.Stat(c.mark.program, &ours) == nil &&

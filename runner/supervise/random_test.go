@@ -245,8 +245,8 @@ func (r *randomRun) check() {
 		}
 		if p, ok := s.proc.(*fakeProc); ok && p.signalled && s.state == spec.StateStopping && len(s.Start.Run) == 0 {
 			for _, d := range s.dependants {
-				if d.state == spec.StateRunning {
-					fail("%s was told to stop and %s, which needs it, runs", s.name, d.name)
+				if d.proc != nil && d.state != spec.StateStarting {
+					fail("%s was told to stop and %s, which needs it, is alive", s.name, d.name)
 				}
 			}
 		}

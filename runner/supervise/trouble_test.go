@@ -1,0 +1,191 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package supervise
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"osbuild/runner/spec"
+)
+
+// TestPIDFileTimeout has daemons go to the background in all the ways there
+// are, and never write their PID file: their services fail, and nothing of them
+// is left. A stranger that does the same stays.
+func TestPIDFileTimeout(t *testing.T) {
+	daemon := func(name string, p *spec.Process) spec.Service {
+		p.PIDFile = "$DIR/no-" + name
+		p.Ready = &spec.Ready{Kind: spec.ReadyPath, Path: "/", TimeoutMS: 400}
+		return one(name, p)
+	}
+	s := boot(t, false,
+		daemon("group", sh("(sleep 1001 &); exit 0")),
+		daemon("session", sh("setsid sh -c 'sleep 1002 & sleep 1003' & exit 0")),
+		daemon("quiet", self("daemon", "1004")),
+		daemon("stays", sh("exec sleep 1005")),
+		one("stranger", sh("(sleep 1006 &); exec sleep 1007")),
+	)
+	got := s.up()
+	for _, name := range []string{"group", "session", "quiet", "stays"} {
+		if st := got[name]; st.State != spec.StateFailed || !strings.HasPrefix(st.Reason, "it was not ready after 400ms") || st.Next == "" {
+			t.Errorf("%s: %+v", name, st)
+		}
+	}
+	if st := got["stranger"]; st.State != spec.StateRunning {
+		t.Errorf("%+v", st)
+	}
+	var alive []string
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if alive = s.sleepers(); len(alive) == 2 {
+			break
+		}
+	}
+	if !slices.Equal(alive, []string{"1006", "1007"}) {
+		t.Errorf("what sleeps: %q, want the stranger's two alone", alive)
+	}
+}
+
+// sleepers are the arguments of the sleeping processes below the init.
+func (s *system) sleepers() (out []string) {
+	for _, pid := range descendants(s.cmd.Process.Pid) {
+		words := commandLine(pid)
+		if len(words) > 1 && (strings.HasSuffix(words[0], "sleep") || slices.Contains(words, "doze")) {
+			out = append(out, words[len(words)-1])
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// TestTrouble boots one service of each kind of trouble beside one that is
+// fine, and looks at what their status tells.
+func TestTrouble(t *testing.T) {
+	ready := func(name string, p *spec.Process, millis int) spec.Service {
+		p.Ready = &spec.Ready{Kind: spec.ReadyPath, Path: "$DIR/" + name, TimeoutMS: millis}
+		return one(name, p)
+	}
+	fast := one("fast", sh("echo again; exit 1"))
+	fast.Respawn, fast.RespawnLimit, fast.RespawnDelayMS = true, spec.RespawnLimit{Times: 2, Seconds: 60}, 1
+	deaf := ready("deaf", sh("trap '' TERM; touch $DIR/deaf; while :; do sleep 1; done"), int(patience/time.Millisecond))
+	deaf.Stop = spec.Stop{Kind: spec.StopSignal, Signal: "SIGTERM", GraceMS: 50}
+	talks := ready("talks", sh(fmt.Sprintf("yes 0123456789012345678901234567890123456789 | head -c %d; touch $DIR/talks; exec sleep 1000", 2*maxLog+1000)), int(patience/time.Millisecond))
+	daemon := one("daemon", sh("(echo daemon here; sleep 1000 & echo $! > $DIR/pid.new; mv $DIR/pid.new $DIR/pid) ; exit 0"))
+	daemon.Start.Exec.PIDFile = "$DIR/pid"
+	s := boot(t, false,
+		one("fine", sh("exec sleep 1000")),
+		oneShot("limits", "echo 'warning: cannot limit cpu'; echo done"),
+		oneShot("bad", "echo one; echo two >&2; exit 3"),
+		one("needy", sh("exec sleep 1000"), "bad"),
+		ready("hangs", sh("echo loading; sleep 1000"), 100),
+		fast, deaf, talks, daemon,
+	)
+	got := s.up()
+	r := s.ask(spec.Request{Op: spec.OpStop, Service: "deaf"})
+	if r.Error != "" {
+		t.Fatal(r.Error)
+	}
+	got["deaf"] = r.Services[0]
+	// The reader of a log may be behind its writer.
+	for deadline := time.Now().Add(patience); len(got["talks"].Warnings) == 0 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		got["talks"] = s.ask(spec.Request{Op: spec.OpStatus, Service: "talks"}).Services[0]
+	}
+	if r := s.ask(spec.Request{Op: spec.OpStop, Service: "daemon"}); r.Error != "" {
+		t.Error(r.Error)
+	}
+	for _, tt := range []struct {
+		name, state, reason string
+		warning             string
+		log                 []string
+		next                string
+	}{
+		{name: "fine", state: spec.StateRunning},
+		{name: "limits", state: spec.StateDone, warning: "cannot limit cpu"},
+		{name: "bad", state: spec.StateFailed, reason: "exit status 3: two", log: []string{"one", "two"}, next: "herd start bad"},
+		{name: "needy", state: spec.StateFailed, reason: "it requires bad", next: "herd status bad"},
+		{name: "hangs", state: spec.StateFailed, reason: "it was not ready after 100ms: loading", log: []string{"loading"}, next: "longer timeout"},
+		{name: "fast", state: spec.StateFailed, reason: "it respawned too fast, 2 times", log: []string{"again"}, next: "herd enable fast"},
+		{name: "deaf", state: spec.StateStopped, reason: "it did not stop within 50ms and was killed", next: "kill(grace"},
+		{name: "talks", state: spec.StateRunning, warning: "its log reached 8 MiB", next: "write less"},
+		{name: "daemon", state: spec.StateRunning},
+	} {
+		st := got[tt.name]
+		if st.State != tt.state || !strings.HasPrefix(st.Reason, tt.reason) || (tt.reason == "") != (st.Reason == "") ||
+			!slices.Equal(st.Log, tt.log) || !strings.Contains(st.Next, tt.next) || (tt.next == "") != (st.Next == "") {
+			t.Errorf("%s: %+v", tt.name, st)
+		}
+		if warnings := strings.Join(st.Warnings, "\n"); !strings.HasPrefix(warnings, tt.warning) || (tt.warning == "") != (warnings == "") {
+			t.Errorf("%s warns of %q, want %q", tt.name, st.Warnings, tt.warning)
+		}
+	}
+	if n := len(s.file("log/talks.log")) + len(s.file("log/talks.log.1")); n > 2*maxLog {
+		t.Errorf("the logs of a talkative service have %d bytes", n)
+	}
+}
+
+// TestHangingOneShot breaks off a program that never ends.
+func TestHangingOneShot(t *testing.T) {
+	s := boot(t, false, oneShot("hangs", "echo begun; sleep 1000"), one("web", sh("exec sleep 1000"), "hangs"))
+	for deadline := time.Now().Add(patience); s.file("log/hangs.log") == "" && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	}
+	for name, want := range map[string]string{"hangs": "its program has not ended after", "web": "it waits for hangs"} {
+		if st := s.ask(spec.Request{Op: spec.OpStatus, Service: name}).Services[0]; st.State != spec.StateStarting || !strings.HasPrefix(st.Reason, want) || st.Next == "" {
+			t.Errorf("%+v", st)
+		}
+	}
+	if r := s.ask(spec.Request{Op: spec.OpStop, Service: "hangs"}); r.Error != "" || r.Services[len(r.Services)-1].State != spec.StateStopped {
+		t.Errorf("%+v", r)
+	}
+	got := s.up()
+	if st := got["web"]; st.State != spec.StateFailed || st.Reason != "it requires hangs, which did not start: it was stopped" {
+		t.Errorf("%+v", st)
+	}
+	if left := s.sleepers(); len(left) > 0 {
+		t.Errorf("what is left: %q", left)
+	}
+}
+
+// TestActions asks real services for what they can do.
+func TestActions(t *testing.T) {
+	web := one("web", sh("trap 'echo reloaded >> $DIR/web' HUP; touch $DIR/web; while :; do sleep 0.01; done"))
+	web.Start.Exec.Ready = &spec.Ready{Kind: spec.ReadyPath, Path: "$DIR/web", TimeoutMS: int(patience / time.Millisecond)}
+	check := sh(`echo checks "$@" of $MAINPID; echo aside >&2; exit 4`)
+	check.Argv = append(check.Argv, "sh")
+	web.Actions = []spec.Action{
+		{Name: "reload", Documentation: "Read it again.", Signal: "SIGHUP"},
+		{Name: "check", Run: check},
+		{Name: "much", Run: sh("yes | head -c 100000")},
+		{Name: "gone", Run: &spec.Process{Argv: []string{"/no/such"}}},
+	}
+	s := boot(t, false, web)
+	st := s.up()["web"]
+	if want := []spec.ActionDoc{{Name: "reload", Documentation: "Read it again."}, {Name: "check"}, {Name: "much"}, {Name: "gone"}}; !slices.Equal(st.Actions, want) {
+		t.Errorf("%+v", st.Actions)
+	}
+	act := func(name string, args ...string) spec.Reply {
+		return s.ask(spec.Request{Op: spec.OpAction, Service: "web", Action: name, Args: args})
+	}
+	if r := act("reload"); r.Error != "" || r.Exit != nil {
+		t.Errorf("%+v", r)
+	}
+	for deadline := time.Now().Add(patience); s.file("web") == "" && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	}
+	if got := s.file("web"); got != "reloaded\n" {
+		t.Errorf("the service was told to reload, and did %q", got)
+	}
+	if r := act("check", "two", "words"); r.Exit == nil || r.Exit.Code != 4 || r.Log != fmt.Sprintf("checks two words of %d\naside\n", st.PID) {
+		t.Errorf("%+v", r)
+	}
+	if r := act("much"); r.Exit == nil || r.Exit.Code != 0 || len(r.Log) != logTail || !strings.HasSuffix(r.Log, "y\ny\n") {
+		t.Errorf("%d bytes, %+v", len(r.Log), r.Exit)
+	}
+	if r := act("gone"); !strings.Contains(r.Error, "cannot gone web: cannot start /no/such") {
+		t.Errorf("%+v", r)
+	}
+	if r := act("dance"); !strings.Contains(r.Error, "it has reload, check, much, gone") {
+		t.Errorf("%+v", r)
+	}
+}
