@@ -40,6 +40,11 @@ type simpleService struct {
 	Value  starlark.Value `star:"value,required" doc:"The list of contributions."`
 }
 
+type removeExtensions struct {
+	Type    *service.Type   `star:"type,required" doc:"The service type."`
+	Targets []*service.Type `star:"targets,required" doc:"The service types that the copy does not extend."`
+}
+
 func (l *loader) declareServices() error {
 	l.own, l.records = map[*service.Type]bool{}, map[*service.Type]*value.Schema{}
 	l.predeclared["delete"] = deletion{}
@@ -48,6 +53,7 @@ func (l *loader) declareServices() error {
 		function(l, "extension", "What the services of a type contribute to another service.", newExtension{}, l.extension),
 		function(l, "service", "A service of a type.", newService{}, l.service),
 		function(l, "simple_service", "A service that only contributes values to another.", simpleService{}, l.simpleService),
+		function(l, "remove_service_extensions", "A copy of a service type that does not extend some others. It is a type of its own.", removeExtensions{}, l.removeExtensions),
 		l.add(starlark.NewBuiltin("modify_services", l.modifyServices)),
 	)
 }
@@ -208,6 +214,21 @@ func (l *loader) simpleService(thread *starlark.Thread, a *simpleService) (starl
 		return nil, value.Argument("value", err)
 	}
 	return l.registry.FromGo(service.Simple(a.Name, a.Target, list, at.Pos)), nil
+}
+
+func (l *loader) removeExtensions(thread *starlark.Thread, a *removeExtensions) (starlark.Value, error) {
+	t, err := service.RemoveExtensions(a.Type, l.caller(thread), a.Targets...)
+	if err != nil {
+		return nil, err
+	}
+	// What the original's values are, the copy's are too.
+	if l.own[a.Type] {
+		l.own[t] = true
+	}
+	if s := l.records[a.Type]; s != nil {
+		l.records[t] = s
+	}
+	return l.registry.FromGo(t), nil
 }
 
 // deletion is the value `delete`.

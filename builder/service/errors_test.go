@@ -221,8 +221,30 @@ func TestSimpleAndRemove(t *testing.T) {
 	if left := Remove([]*Service{one, two}, two.Type, target); len(left) != 1 || left[0] != one {
 		t.Errorf("Remove() left %v", names(left))
 	}
-	if bare := RemoveExtensions(one.Type, target); len(bare.Extensions) != 0 || len(one.Type.Extensions) != 1 {
-		t.Errorf("RemoveExtensions() left %d, and %d in the original", len(bare.Extensions), len(one.Type.Extensions))
+}
+
+func TestRemoveExtensions(t *testing.T) {
+	etc, account := sink("etc"), sink("account")
+	web := source("web", etc, account)
+	web.Pos, web.Default, web.HasDefault = pos(3), 1, true
+	bare, err := RemoveExtensions(web, pos(8), etc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(bare.Extensions) != 1 || bare.Extensions[0].Target != account || len(web.Extensions) != 2 {
+		t.Errorf("the copy has %d extensions, the type %d", len(bare.Extensions), len(web.Extensions))
+	}
+	if bare == web || bare.Name != "web" || bare.Pos != pos(8) || !bare.HasDefault {
+		t.Errorf("the copy is %+v", bare)
+	}
+	folded, err := Fold(&Env{}, []*Service{of(bare, 1), of(etc, nil), of(account, nil)}, etc)
+	if err != nil || len(folded.Value.([]any)) != 0 {
+		t.Errorf("the copy contributes %v, %v", folded, err)
+	}
+	_, err = RemoveExtensions(web, pos(8), account, sink("ect"))
+	const want = `system.star:8:5: cannot remove the extension of "ect" from service type "web": it does not extend that; did you mean "etc"?`
+	if !errors.Is(err, ErrNotFound) || err.Error() != want {
+		t.Errorf("%v\nwant %s", err, want)
 	}
 }
 

@@ -240,19 +240,33 @@ next:
 	return kept
 }
 
-// RemoveExtensions is a copy of a type, a type of its own, that does not
-// extend the given targets.
-func RemoveExtensions(t *Type, targets ...*Type) *Type {
+// RemoveExtensions is a copy of a type, a type of its own declared at pos,
+// that does not extend the given targets. Each must be a target: a copy that
+// differs in nothing is a slip.
+func RemoveExtensions(t *Type, pos derivation.Position, targets ...*Type) (*Type, error) {
 	c := *t
-	c.Extensions = nil
+	c.Extensions, c.Pos = nil, pos
+	removed := map[*Type]bool{}
 next:
 	for _, e := range t.Extensions {
 		for _, target := range targets {
 			if e.Target == target {
+				removed[target] = true
 				continue next
 			}
 		}
 		c.Extensions = append(c.Extensions, e)
 	}
-	return &c
+	for _, target := range targets {
+		if removed[target] {
+			continue
+		}
+		var names []string
+		for _, e := range t.Extensions {
+			names = append(names, e.Target.Name)
+		}
+		return nil, failf(ErrNotFound, pos, "cannot remove the extension of %q from service type %q: it does not extend that%s",
+			target.Name, t.Name, Meant(target.Name, names))
+	}
+	return &c, nil
 }
