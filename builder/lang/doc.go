@@ -13,7 +13,6 @@ import (
 
 	"osbuild/builder/lang/value"
 	"osbuild/builder/service"
-	"osbuild/builder/services"
 )
 
 // Doc is what there is to say of a name: [Doc.Text] for people, and
@@ -99,7 +98,7 @@ func (p *Program) Doc(name string) (*Doc, error) {
 	for _, m := range l.library {
 		globals := l.libraryNames(m)
 		if m.Name == name {
-			return l.docModule(m, globals), nil
+			return l.docModule(name, m.Source, globals), nil
 		}
 		if v, ok := globals[name]; ok {
 			return l.docOf(name, v), nil
@@ -322,9 +321,14 @@ func (l *loader) constructor(name string) *value.Schema {
 	return s
 }
 
-// docModule explains what a module has, in the order of the names.
-func (l *loader) docModule(m services.Module, globals starlark.StringDict) *Doc {
-	d := &Doc{Name: m.Name, Kind: wordModule, Text: moduleText(m)}
+// DocFile explains all that the file defines, as a module.
+func (p *Program) DocFile() *Doc {
+	return p.loader.docModule(p.file, p.loader.sources[p.file], p.globals)
+}
+
+// docModule explains what a module or file has, in the order of the names.
+func (l *loader) docModule(name, source string, globals starlark.StringDict) *Doc {
+	d := &Doc{Name: name, Kind: wordModule, Text: moduleText(source)}
 	known := map[string]bool{}
 	record := func(s *value.Schema) {
 		if s != nil && !known[s.Name()] {
@@ -339,9 +343,8 @@ func (l *loader) docModule(m services.Module, globals starlark.StringDict) *Doc 
 			continue
 		case *value.ServiceType:
 			record(l.recordOf(v.T))
-			// The documentation names what may be contributed.
-			for _, word := range identifiers(v.T.ValueDoc + " " + v.T.ContributionDoc) {
-				record(l.constructor(word))
+			for _, t := range v.T.Elements {
+				record(l.constructor(l.registry.Word(t)))
 			}
 		}
 		if !strings.HasPrefix(name, "_") {
@@ -350,11 +353,4 @@ func (l *loader) docModule(m services.Module, globals starlark.StringDict) *Doc 
 	}
 	slices.SortFunc(d.Records, func(a, b *Doc) int { return strings.Compare(a.Name, b.Name) })
 	return d
-}
-
-// identifiers are the words of a text.
-func identifiers(text string) []string {
-	return strings.FieldsFunc(text, func(r rune) bool {
-		return r != '_' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
-	})
 }

@@ -102,8 +102,8 @@ func (l *loader) isEssential(t *service.Type) bool {
 }
 
 // moduleText is what a module says of itself: the text that it begins with.
-func moduleText(m services.Module) string {
-	f, err := fileOptions.Parse(m.Name, m.Source, 0)
+func moduleText(source string) string {
+	f, err := fileOptions.Parse("", source, 0)
 	if err != nil || len(f.Stmts) == 0 {
 		return ""
 	}

@@ -32,25 +32,15 @@ type Hit struct {
 }
 
 // Search finds the service types, records and functions of osbuild that all
-// of the patterns match, the most relevant first. Patterns are regular
-// expressions; they do not tell upper case from lower. The error is about a
-// pattern.
-func Search(ctx context.Context, patterns []string) ([]Hit, error) {
-	var all []*regexp.Regexp
-	for _, p := range patterns {
-		re, err := regexp.Compile("(?i)" + p)
-		if err != nil {
-			return nil, fmt.Errorf("cannot search for %q: %w", p, err)
-		}
-		all = append(all, re)
-	}
+// of the patterns match, the most relevant first.
+func Search(ctx context.Context, patterns []*regexp.Regexp) ([]Hit, error) {
 	p, err := documentation(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var found []Hit
 	for _, h := range p.loader.hits() {
-		if h.Relevance = relevance(&h, all); h.Relevance > 0 {
+		if h.Relevance = relevance(&h, patterns); h.Relevance > 0 {
 			found = append(found, h)
 		}
 	}
@@ -73,7 +63,7 @@ func Meant(ctx context.Context, word string) string {
 	var names []string
 	for _, h := range p.loader.hits() {
 		for _, name := range append([]string{h.Name}, h.Services...) {
-			names = append(append(names, name), identifiers(strings.ReplaceAll(name, "_", " "))...)
+			names = append(append(names, name), strings.FieldsFunc(name, func(r rune) bool { return r == '_' || r == '-' })...)
 		}
 	}
 	return service.Meant(word, names)

@@ -6,7 +6,6 @@ package lang
 import (
 	"context"
 	"regexp"
-	"strings"
 	"testing"
 )
 
@@ -27,13 +26,16 @@ func TestSearch(t *testing.T) {
 		{"by the module", []string{"containers.star"}, "rootless_podman", []string{"rootless_podman_configuration"}, []string{"shepherd_root"}},
 		{"all words match", []string{"cache", "host"}, "nscd", nil, []string{"hosts", "host_name"}},
 		{"words are regular expressions", []string{"^(hosts|udev)$"}, "udev", []string{"hosts"}, []string{"host", "host_name"}},
-		{"large and small letters are one", []string{"PODMAN"}, "rootless_podman", nil, nil},
 		{"a record", []string{"user_account"}, "user_account", nil, nil},
 		{"a function", []string{"plain_file"}, "plain_file", nil, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.summary, func(t *testing.T) {
-			hits, err := Search(context.Background(), test.patterns)
+			var patterns []*regexp.Regexp
+			for _, p := range test.patterns {
+				patterns = append(patterns, regexp.MustCompile(p))
+			}
+			hits, err := Search(context.Background(), patterns)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,17 +64,15 @@ func TestSearch(t *testing.T) {
 }
 
 func TestSearchNothing(t *testing.T) {
-	if hits, err := Search(context.Background(), []string{"podman", "zzzz"}); err != nil || len(hits) != 0 {
+	patterns := []*regexp.Regexp{regexp.MustCompile("podman"), regexp.MustCompile("zzzz")}
+	if hits, err := Search(context.Background(), patterns); err != nil || len(hits) != 0 {
 		t.Errorf("found %v, %v", hits, err)
-	}
-	if _, err := Search(context.Background(), []string{"["}); err == nil || !strings.HasPrefix(err.Error(), `cannot search for "[": `) {
-		t.Errorf("a wrong pattern gave %v", err)
 	}
 }
 
 // What is found is shown in full.
 func TestHit(t *testing.T) {
-	hits, err := Search(context.Background(), []string{"^rootless_podman$"})
+	hits, err := Search(context.Background(), []*regexp.Regexp{regexp.MustCompile("^rootless_podman$")})
 	if err != nil || len(hits) != 1 {
 		t.Fatalf("found %v, %v", hits, err)
 	}

@@ -16,12 +16,13 @@ import (
 func docVerb() verb {
 	return verb{
 		name:    "doc",
-		args:    "NAME or FILE:NAME",
+		args:    "NAME, FILE or FILE:NAME",
 		summary: "print what a record or service type takes",
 		help: `osbuild doc user_account
 osbuild doc rootless_podman                   # a service type, and its configuration
 osbuild doc @osbuild//base.star               # all that a module has
-osbuild doc system.star:my_configuration      # a name of a file of your own
+osbuild doc system.star                       # all that a file of your own defines
+osbuild doc system.star:my_configuration      # one name of it
 osbuild doc --format markdown system.star:my_configuration > my.md`,
 		setup: func(fs *pflag.FlagSet) runFunc {
 			format := fs.String("format", formatText, "how to print it: text or markdown")
@@ -56,17 +57,28 @@ const (
 )
 
 func (a *app) doc(ctx context.Context, target string) (*lang.Doc, error) {
-	file, name, found := strings.Cut(target, ".star:")
-	if !found {
+	file, name, found := strings.Cut(target, declarationSuffix+":")
+	switch {
+	case found:
+		file += declarationSuffix
+	case strings.HasSuffix(target, declarationSuffix) && !strings.HasPrefix(target, "@"):
+		file = target
+	default:
 		return lang.NewDoc(target)
 	}
-	l, err := readLock(file + ".star")
+	l, err := readLock(file)
 	if err != nil {
 		return nil, err
 	}
-	e, err := a.evaluateWith(ctx, file+".star", l)
+	e, err := a.evaluateWith(ctx, file, l)
 	if err != nil {
 		return nil, err
+	}
+	if !found {
+		return e.program.DocFile(), nil
 	}
 	return e.program.Doc(name)
 }
+
+// declarationSuffix ends the names of declarations.
+const declarationSuffix = ".star"

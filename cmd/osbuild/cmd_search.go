@@ -31,12 +31,15 @@ func search(ctx context.Context, a *app, args []string) error {
 	if len(args) == 0 {
 		return usagef("search: give one word or more; `osbuild search .` lists everything")
 	}
+	var patterns []*regexp.Regexp
 	for _, word := range args {
-		if _, err := regexp.Compile(word); err != nil {
+		p, err := regexp.Compile("(?i)" + word)
+		if err != nil {
 			return usagef("search: cannot use the word %q: %v; words are regular expressions", word, err)
 		}
+		patterns = append(patterns, p)
 	}
-	hits, err := lang.Search(ctx, args)
+	hits, err := lang.Search(ctx, patterns)
 	if err != nil {
 		return err
 	}
