@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -90,6 +91,9 @@ func (o *graphOptions) run(ctx context.Context, a *app, args []string) error {
 // the lock lacks are left as names.
 func (o *graphOptions) services(ctx context.Context, a *app, target string) (graph.Graph, error) {
 	file, name := splitTarget(target)
+	if info, err := os.Stat(file); !strings.HasSuffix(file, ".star") && (err != nil || !info.Mode().IsRegular()) {
+		return graph.Graph{}, usagef("graph: %s is no declaration (FILE.star), and --extension and --shepherd draw what one says; --closure draws items", target)
+	}
 	locked, err := readLock(file)
 	if err != nil {
 		return graph.Graph{}, err
@@ -102,19 +106,19 @@ func (o *graphOptions) services(ctx context.Context, a *app, target string) (gra
 	if err != nil {
 		return graph.Graph{}, err
 	}
-	os, ok := value.(*system.OperatingSystem)
+	declared, ok := value.(*system.OperatingSystem)
 	if !ok {
 		return graph.Graph{}, fmt.Errorf("cannot draw the services of %s: it is %s, not an operating_system", target, kindOf(value))
 	}
 	if o.container {
-		if os, err = system.Containerize(os, system.ContainerOptions{}); err != nil {
+		if declared, err = system.Containerize(declared, system.ContainerOptions{}); err != nil {
 			return graph.Graph{}, err
 		}
 	}
 	if o.extension {
-		return system.ExtensionGraph(e.env, os)
+		return system.ExtensionGraph(e.env, declared)
 	}
-	return system.ShepherdGraph(e.env, os)
+	return system.ShepherdGraph(e.env, declared)
 }
 
 // items draws the closure of an item, or of what a declaration names.
