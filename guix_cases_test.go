@@ -22,7 +22,8 @@ import (
 // caseSections are the parts of docs/guix-cases.md, in order.
 var caseSections = []string{
 	"services.scm", "accounts.scm", "configuration.scm", "file-systems.scm", "guix-system.sh",
-	"The shepherd", "containers.scm", "Virtual machines", "What a careless implementation misses",
+	"The shepherd", "containers.scm", "Virtual machines",
+	"Rootless podman", "Systems in containers", "Essential services", "What a careless implementation misses",
 }
 
 // TestGuixCases holds docs/guix-cases.md against the tests: each row names at
