@@ -134,6 +134,9 @@ func (l *loader) explainEval(eval *starlark.EvalError) *Error {
 			e.Msg = fmt.Sprintf("cannot use %q here: it is defined further down; move its definition up (things that need each other, such as two service types that extend each other, cannot be declared)", name)
 		}
 	}
+	if rest, ok := strings.CutPrefix(e.Msg, "load: name "); ok {
+		e.Msg = l.explainLoad(rest)
+	}
 	if strings.Contains(msg, "Starlark computation cancelled: ") {
 		e.Msg = l.explainCancel(msg)
 	}
@@ -210,6 +213,26 @@ func (l *loader) explainName(msg string) string {
 		}
 	}
 	return strings.TrimSpace(fmt.Sprintf("undefined name %q %s", name, hint))
+}
+
+// explainLoad words a name that a module lacks: it may be in another one, or
+// known without any.
+func (l *loader) explainLoad(rest string) string {
+	name, where, _ := strings.Cut(rest, " not found in module ")
+	module, hint, _ := strings.Cut(where, " ")
+	switch has := l.exporter(name); {
+	case l.predeclared.Has(name):
+		hint = "every file knows it, without load"
+	case has != "":
+		hint = fmt.Sprintf("it comes with load(%q, %q)", has, name)
+	case hint != "":
+		hint = strings.Trim(hint, "()")
+	case strings.HasPrefix(module, libraryPrefix):
+		hint = fmt.Sprintf("`osbuild doc %s` lists what there is", module)
+	default:
+		return fmt.Sprintf("cannot load %q: %s has no such name", name, module)
+	}
+	return fmt.Sprintf("cannot load %q: %s has no such name; %s", name, module, hint)
 }
 
 // explainCancel words the end of an evaluation that was stopped.

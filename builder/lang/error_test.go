@@ -67,7 +67,27 @@ func TestErrors(t *testing.T) {
 		{
 			"name that a file lacks",
 			"-- system.star --\nload(\"lib.star\", \"servces\")\n-- lib.star --\nservices = []\n",
-			"system.star:1:1: load: name servces not found in module lib.star (did you mean services?)",
+			"system.star:1:1: cannot load \"servces\": lib.star has no such name; did you mean services?",
+		},
+		{
+			"name that is nowhere",
+			"-- system.star --\nload(\"lib.star\", \"zzzz\")\n-- lib.star --\nservices = []\n",
+			"system.star:1:1: cannot load \"zzzz\": lib.star has no such name",
+		},
+		{
+			"name that no module has",
+			"load(\"@osbuild//base.star\", \"zzzz\")\n",
+			"system.star:1:1: cannot load \"zzzz\": @osbuild//base.star has no such name; `osbuild doc @osbuild//base.star` lists what there is",
+		},
+		{
+			"name that another module has",
+			"load(\"@osbuild//base.star\", \"rootless_podman\")\n",
+			"system.star:1:1: cannot load \"rootless_podman\": @osbuild//base.star has no such name; it comes with load(\"@osbuild//containers.star\", \"rootless_podman\")",
+		},
+		{
+			"name that needs no load",
+			"load(\"@osbuild//base.star\", \"user_account\")\n",
+			"system.star:1:1: cannot load \"user_account\": @osbuild//base.star has no such name; every file knows it, without load",
 		},
 		{
 			"load cycle",

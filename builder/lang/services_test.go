@@ -219,7 +219,7 @@ func TestServiceErrors(t *testing.T) {
 		},
 		{
 			"name of a module", "load(\"@osbuild//base.star\", \"acount\")\n",
-			`system.star:2:1: load: name acount not found in module @osbuild//base.star (did you mean account?)`,
+			`system.star:2:1: cannot load "acount": @osbuild//base.star has no such name; did you mean account?`,
 		},
 		{
 			"name without load", "x = loopback\n",
