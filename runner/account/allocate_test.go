@@ -219,6 +219,71 @@ func TestGenerations(t *testing.T) {
 	}
 }
 
+// TestUserIDs is what becomes of users whom the last boot knew.
+func TestUserIDs(t *testing.T) {
+	prev := Previous{
+		Users:  []User{{Name: "a", UID: 1234, GID: 5, Comment: "hers", Home: "/old", Shell: "/old"}, {Name: "gone", UID: 1235}},
+		Shadow: []Shadow{{Name: "a", Password: "$6$a", Rest: [7]string{"1", "2"}}, {Name: "gone", Password: "$6$gone"}},
+	}
+	user := func(name string, system bool) spec.User {
+		return spec.User{Name: name, Group: "users", Comment: "declared", Home: "/new", Shell: "/new", System: system}
+	}
+	decl := spec.Accounts{Groups: groups("users=100"), Users: []spec.User{user("b", false), user("a", false), user("s", true), user("c", false)}}
+	db, err := Build(decl, prev, 0, 20000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "b:x:1236:100:declared:/new:/new\na:x:1234:100:hers:/new:/new\ns:x:999:100:declared:/new:/new\nc:x:1237:100:declared:/new:/new\n"
+	if diff := cmp.Diff(want, string(FormatPasswd(db.Users))); diff != "" {
+		t.Errorf("passwd (-want +got):\n%s", diff)
+	}
+	want = "b:!:20000::::::\na:$6$a:1:2:::::\ns:!:20000::::::\nc:!:20000::::::\n"
+	if diff := cmp.Diff(want, string(FormatShadow(db.Shadow))); diff != "" {
+		t.Errorf("shadow (-want +got):\n%s", diff)
+	}
+}
+
+// TestFormerIDs follows an id that a declaration took from a name.
+func TestFormerIDs(t *testing.T) {
+	var prev Previous
+	for i, step := range []struct {
+		summary, declared, warning string
+		want                       map[string]int
+	}{
+		{"the first boot", "alice", "", map[string]int{"alice": 1000}},
+		{"another id is declared", "alice=1777", "changes its gid from 1000 to 1777", map[string]int{"alice": 1777}},
+		{"the old one is given to nobody", "alice bob=1002 carol", "", map[string]int{"alice": 1777, "bob": 1002, "carol": 1003}},
+		{"but to whom it is declared for", "alice bob dave=1000", `"dave" gets the gid 1000, which "alice" had before`, map[string]int{"alice": 1777, "bob": 1002, "dave": 1000}},
+		{"two may change places", "bob=1000 dave=1002", `"bob" changes its gid from 1002 to 1000`, map[string]int{"bob": 1000, "dave": 1002}},
+		{"and stay", "bob dave erin", "", map[string]int{"bob": 1000, "dave": 1002, "erin": 1778}},
+		{"an id changed by hand is kept from others too", "bob dave erin frank", "", map[string]int{"bob": 1000, "dave": 1002, "erin": 1900, "frank": 1901}},
+		{"the same again", "bob dave erin frank gina=1778", `"gina" gets the gid 1778, which "erin" had before`, map[string]int{"bob": 1000, "dave": 1002, "erin": 1900, "frank": 1901, "gina": 1778}},
+	} {
+		if i == 6 {
+			for j, g := range prev.Groups {
+				if g.Name == "erin" {
+					prev.Groups[j].GID = 1900
+				}
+			}
+		}
+		db, err := Build(spec.Accounts{Groups: groups(strings.Fields(step.declared)...)}, prev, 0, 1)
+		if err != nil {
+			t.Fatalf("%s: %v", step.summary, err)
+		}
+		prev = Previous{Groups: db.Groups, IDs: db.IDs}
+		got := map[string]int{}
+		for _, g := range db.Groups {
+			got[g.Name] = g.GID
+		}
+		if diff := cmp.Diff(step.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", step.summary, diff)
+		}
+		if text := strings.Join(db.Warnings, "\n"); (text == "") != (step.warning == "") || !strings.Contains(text, step.warning) {
+			t.Errorf("%s: warnings %q, want %q", step.summary, text, step.warning)
+		}
+	}
+}
+
 func TestBuildFiles(t *testing.T) {
 	decl := spec.Accounts{
 		Groups: groups("root!=0", "wheel!", "users=100"),

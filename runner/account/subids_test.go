@@ -63,6 +63,16 @@ func TestPlaceSubids(t *testing.T) {
 			want: "a:100000:200 m:100200:1 b:100201:27 d:100229:102 i:100331:2 l:100333:3",
 		},
 		{
+			summary:  "interleaving: small gaps below stay free as long as there is room above",
+			declared: "y:100100:100 m:100201:27 k:100229:102 i::2 l::3", onDisk: "t:100000:100", o: host,
+			want: "t:100000:100 y:100100:100 m:100201:27 k:100229:102 i:100331:2 l:100333:3",
+		},
+		{
+			summary:  "interleaving: the highest gap that is long enough, when there is none above",
+			declared: "y:100100:100 m:100201:27 k:100229:102 i::1 l::1", onDisk: "t:100000:100", o: SubidOptions{Min: 100000, Max: 100331},
+			want: "t:100000:100 y:100100:100 l:100200:1 m:100201:27 i:100228:1 k:100229:102",
+		},
+		{
 			summary: "a lower interval serves when the highest is too short",
 			onDisk:  "top:100100:599999900", declared: "a::50 b::40", o: host,
 			want: "a:100000:50 b:100050:40 top:100100:599999900",
@@ -85,6 +95,8 @@ func TestPlaceSubids(t *testing.T) {
 		{summary: "overlap from below", onDisk: "o:200000:100", declared: "a:199990:11", o: host, wantErr: ErrOverflow},
 		{summary: "overlap from above", onDisk: "o:200000:100", declared: "a:200099:10", o: host, wantErr: ErrOverflow},
 		{summary: "overlap around", onDisk: "o:200000:100", declared: "a:199990:1000", o: host, wantErr: ErrOverflow},
+		{summary: "too long for the gap between two", onDisk: "o:200000:100 p:200150:10", declared: "a:200100:51", o: host, wantErr: ErrOverflow},
+		{summary: "as long as the gap between two", onDisk: "o:200000:100 p:200150:10", declared: "a:200100:50", o: host, want: "o:200000:100 a:200100:50 p:200150:10"},
 		{summary: "two declared ranges overlap", declared: "a:200000:10 b:200009:1", o: host, wantErr: ErrOverflow},
 		{summary: "more than there is", declared: "a::600000001", o: host, wantErr: ErrOverflow},
 		// In a container of 65536 ids.
