@@ -76,7 +76,17 @@ func (c *container) groupDir() string {
 	return c.group.Name()
 }
 
-// leaveGroup ends what is left in the entry's control group, and removes it.
+// leaveGroup gives up the group that the entry names; a failure does not change
+// how the container ended.
+func (c *container) leaveGroup() {
+	if err := c.entry.leaveGroup(); err != nil {
+		c.o.Message("warning: " + err.Error())
+	}
+}
+
+// leaveGroup ends what is left in the entry's control group, and removes it. It
+// is tried once: a user cannot remove a group in one that belongs to another of
+// the container's ids, and leaves it to who delegated the group above.
 func (e *claimed) leaveGroup() error {
 	file := filepath.Join(e.dir, groupFile)
 	dir, err := os.ReadFile(file)
@@ -86,10 +96,7 @@ func (e *claimed) leaveGroup() error {
 	if err == nil {
 		err = cgroup.Remove(string(dir))
 	}
-	if err != nil {
-		return err
-	}
-	return os.Remove(file)
+	return errors.Join(err, os.Remove(file))
 }
 
 // joinGroup opens the control group that a container's PID 1 is in, nil where

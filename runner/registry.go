@@ -242,9 +242,7 @@ func (e *claimed) describe(i Instance) error {
 // remove deletes the entry and gives the name back.
 func (e *claimed) remove() error {
 	defer e.lock.Close()
-	if err := e.leaveGroup(); err != nil {
-		return err
-	}
+	group := e.leaveGroup()
 	for _, name := range []string{instanceFile, consoleFile, lockFile} {
 		if err := os.Remove(filepath.Join(e.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("cannot remove the container's entry: %w", err)
@@ -252,7 +250,7 @@ func (e *claimed) remove() error {
 	}
 	// Somebody may be claiming the name again: then the folder stays.
 	_ = os.Remove(e.dir)
-	return nil
+	return group
 }
 
 // writeFile replaces a file by rename, so that no reader sees half of it.

@@ -70,14 +70,11 @@ func Run(ctx context.Context, o Options) (spec.Exit, error) {
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer signal.Stop(signals)
 	c := &container{o: o, prepared: p, ports: ports, entry: entry, began: began}
-	var exit spec.Exit
-	// A killed runner may have left the group of an earlier container.
-	if err = entry.leaveGroup(); err == nil {
-		exit, err = c.run(ctx, signals)
-	}
+	c.leaveGroup() // a killed runner may have left one
+	exit, err := c.run(ctx, signals)
+	c.leaveGroup()
 	if errors.Is(err, ErrBoot) {
 		// What it printed is worth more than a clean registry.
-		err = errors.Join(err, entry.leaveGroup())
 		entry.lock.Close()
 		return exit, fmt.Errorf("%w\nits console: %s", err, filepath.Join(entry.dir, consoleFile))
 	}

@@ -5,6 +5,7 @@ package runner
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"os"
@@ -15,6 +16,9 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"osbuild/runner/cgroup"
 	"osbuild/runner/spec"
 )
 
@@ -55,11 +59,44 @@ func TestAsUser(t *testing.T) {
 	cmd.Dir = "/tmp"
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + u.HomeDir, "USER=" + testUser, programsEnv + "=" + built}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	if group := delegated(t, uid, gid); group != nil {
+		defer group.Close()
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(group.Fd())
+	}
 	out, err := cmd.CombinedOutput()
 	t.Logf("as %s:\n%s", testUser, out)
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// delegated makes a control group for a user, as systemd does for scopes with
+// Delegate=yes. Without one the tests of groups skip.
+func delegated(t *testing.T, uid, gid int) *os.File {
+	t.Helper()
+	h, err := cgroup.Find()
+	if err != nil {
+		return nil
+	}
+	dir := filepath.Join(h.Root, "osbuild-test-"+rand.Text())
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil
+	}
+	t.Cleanup(func() {
+		if err := cgroup.Remove(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, name := range []string{"", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"} {
+		if err := os.Chown(filepath.Join(dir, name), uid, gid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	group, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return group
 }
 
 func copyFile(t *testing.T, from, to string) {
