@@ -4,9 +4,11 @@
 package lang
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
+	"osbuild/builder/service"
 	"osbuild/builder/services"
 	"osbuild/builder/system"
 )
@@ -61,6 +63,25 @@ none = operating_system(services = [service(rootless_podman, rootless_podman_con
 		if has != helpers {
 			t.Errorf("%s asks for uidmap: %v, want %v", name, has, helpers)
 		}
+	}
+}
+
+// A declared service can be changed as any other, and its default read.
+func TestPodmanModified(t *testing.T) {
+	e := mustEvaluate(t, podmanPrelude+`
+changed = modify_services([service(rootless_podman)], (rootless_podman, lambda c: c.replace(
+    group_name = c.group_name + "s", podman = None, containers_policy = plain_file("policy", "{}"))))
+seen = [rootless_podman.default.podman, rootless_podman.default.containers_storage, rootless_podman.default.pam_limits[0].value]
+`)
+	c := get[[]any](t, e, "changed")[0].(*service.Service).Value.(*services.RootlessPodmanConfiguration)
+	if c.GroupName != "cgroups" || c.Podman != nil || c.ContainersPolicy == nil || len(c.PAMLimits) != 1 {
+		t.Errorf("the configuration is %+v", c)
+	}
+	if d := services.RootlessPodman.Default.(*services.RootlessPodmanConfiguration); d.GroupName != "cgroup" || d.Podman == nil {
+		t.Errorf("the default is %+v", d)
+	}
+	if got := fmt.Sprint(get[[]any](t, e, "seen")); got != "[podman <nil> 100000]" {
+		t.Errorf("the default is seen as %s", got)
 	}
 }
 
