@@ -167,6 +167,7 @@ func FuzzLoad(f *testing.F) {
 		"u = user_account((1, 2), group = {\"a\": []})\n",
 		"x = derivation(\"a\", \"/b\", outputs = [\"x\", \"y\"], env = {\"a\": output()})\n",
 		"x = modify_services([], (1, delete))\n",
+		"c = configuration(\"c\", {\"a\": field(int, 1, serialize = lambda n, v: n)}, serialize = {int: \"x\"})\nx = serialize(c())\n",
 	} {
 		f.Add(text)
 	}
@@ -177,6 +178,9 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			checkError(t, err)
 			return
+		}
+		if text := e.DocFile().Markdown(); text == "" {
+			t.Error("no documentation")
 		}
 		for _, name := range e.Names() {
 			if v, err := e.Value(name); err != nil {

@@ -4,8 +4,9 @@
 // Package lang is the language of declarations: Starlark with functions that
 // declare files, packages, services and systems.
 //
-// It owns the evaluation of files, the names that files can use, and every
-// message about a fault in a file. A file-like value is a plain string, the
+// It owns the evaluation of files, the names that files can use, what there is
+// to say of each ([NewDoc], [Search]), and every message about a fault in a
+// file. A file-like value is a plain string, the
 // path of the item or a placeholder for it, so that no operation on strings
 // can lose a dependency: what is written into an item is scanned for paths
 // (see builder/derivation). The package never builds anything, and what a

@@ -6,10 +6,11 @@
 // between the two languages, both ways.
 //
 // It owns the words "record" (an immutable value with named fields), "schema"
-// (what a record's fields are, and the function that makes one) and "kind"
-// (which values a field takes). It never reads a file, runs a declaration or
-// knows a concrete record: those of Go arrive through reflection over tagged
-// structs, those of users through configuration(). Start with [Registry].
+// (what a record's fields are, and the function that makes one), "kind" (which
+// values a field takes) and "serializer" (what writes a field as text). It
+// never reads a file, runs a declaration or knows a concrete record: those of
+// Go arrive through reflection over tagged structs, those of users through
+// configuration(). Start with [Registry].
 package value
 
 import (
