@@ -33,7 +33,7 @@ osbuild graph --closure $(osbuild build system.star)`,
 			fs.BoolVar(&o.shepherd, "shepherd", false, "which service of PID 1 requires which")
 			fs.BoolVar(&o.closure, "closure", false, "which item refers to which, with sizes; what is missing is built")
 			fs.BoolVar(&o.container, "container", false, "the system as it is in a container")
-			fs.StringVar(&o.format, "format", "", "dot (the default), mermaid, or json")
+			fs.StringVar(&o.format, "format", "", "dot (the default), mermaid, or json: nodes with id, label and size, edges with from and to")
 			fs.BoolVar(&o.locked, "locked", false, "fail where the lock of packages would have to change")
 			return o.run
 		},
