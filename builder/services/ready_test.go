@@ -187,19 +187,19 @@ func TestReadyTypes(t *testing.T) {
 		{
 			"redis", `load("@osbuild//databases.star", "redis", "redis_configuration")`, `service(redis, redis_configuration(
 	port = 7000, unix_socket = "/run/redis/socket", append_only = True, max_memory = "100mb", max_memory_policy = "allkeys-lru",
-	include = secret("redis"), extra = "hz 20",
+	secrets = secret("redis"), extra = "hz 20",
 ))`,
 			[]string{"redis.conf"},
-			[]string{"redis"},
+			[]string{"redis-secrets", "redis"},
 		},
 		{
 			"postgresql", `load("@osbuild//databases.star", "postgresql", "postgresql_configuration", "postgresql_database", "postgresql_role")`, `service(postgresql, postgresql_configuration(
 	version = 17, port = 5433, packages = ["ip4r"], settings = {"max_connections": 20, "log_connections": True, "a.b": 1, "search_path": "it's"},
-	roles = [postgresql_role("clerk", member_of = ["staff"]), postgresql_role("staff", login = False, create_databases = True)],
+	roles = [postgresql_role("clerk", password = secret("clerk"), member_of = ["staff"]), postgresql_role("staff", login = False, create_databases = True)],
 	databases = [postgresql_database("office", owner = "staff", extensions = ["ip4r"], setup = plain_file("tables.sql", "x")), ("plain",)],
 ))`,
 			[]string{"postgresql.conf", "pg_hba.conf", "setup.sql", "make-cluster"},
-			[]string{"postgresql-cluster", "postgresql-server", "postgresql"},
+			[]string{"postgresql-password-clerk", "postgresql-cluster", "postgresql-server", "postgresql"},
 		},
 		{
 			"cron", `load("@osbuild//cron.star", "cron", "cron_configuration", "cron_job")`, `service(cron, cron_configuration(jobs = [
