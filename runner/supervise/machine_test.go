@@ -130,3 +130,29 @@ func TestStopOrder(t *testing.T) {
 		t.Error("the system is not off")
 	}
 }
+
+// BenchmarkMachine boots many services and powers them off: ten times the
+// services take ten times as long, not a hundred.
+func BenchmarkMachine(b *testing.B) {
+	for _, n := range []int{300, 3000, 30000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			plan := spec.ServicePlan{Services: []spec.Service{{Provision: []string{"all"}, AutoStart: true}}}
+			for i := range n {
+				plan.Services = append(plan.Services, spec.Service{
+					Provision: []string{fmt.Sprint("s", i)}, Requirement: []string{"all", fmt.Sprint("s", i/2)}[:1+min(i, 1)], AutoStart: true,
+				})
+			}
+			for b.Loop() {
+				f := &fake{clock: time.Unix(1000, 0)}
+				m := newMachine(plan, f, effects{})
+				m.wait(0, func(bool) {})
+				m.boot(nil)
+				off := false
+				m.powerOff(func() { off = true })
+				if !off || m.services[n].state != spec.StateStopped {
+					b.Fatal("the services do not stop")
+				}
+			}
+		})
+	}
+}
