@@ -68,11 +68,11 @@ func TestConfigurationErrors(t *testing.T) {
 	const conf = `conf = configuration("conf", {"port": field(int, 1), "name": str, "tags": field(list_of(str), []), "even": field(int, 2, sanitize = lambda v: int(v)), "root": maybe("file")})
 `
 	tests := []struct{ summary, text, want string }{
-		{"wrong type", "x = conf(\n    name = \"n\",\n    port = \"8080\",\n)\n", `system.star:4:12: conf: field port: want int, got string`},
-		{"wrong type by place", "x = conf(True, \"n\")\n", `system.star:2:10: conf: field port: want int, got bool`},
+		{"wrong type", "x = conf(\n    name = \"n\",\n    port = \"8080\",\n)\n", `system.star:4:12: conf: field port: want int, got string "8080"`},
+		{"wrong type by place", "x = conf(True, \"n\")\n", `system.star:2:10: conf: field port: want int, got bool True`},
 		{"wrong element", "x = conf(name = \"n\", tags = [\"a\", 2])\n", `system.star:2:29: conf: field tags: element 2: want string, got int`},
-		{"element instead of a list", "x = conf(name = \"n\", tags = \"a\")\n", `system.star:2:29: conf: field tags: want list of string, got string (write [...] around it)`},
-		{"maybe", "x = conf(name = \"n\", root = 5)\n", `system.star:2:29: conf: field root: want file or None, got int`},
+		{"element instead of a list", "x = conf(name = \"n\", tags = \"a\")\n", `system.star:2:29: conf: field tags: want list of string, got string "a" (write [...] around it)`},
+		{"maybe", "x = conf(name = \"n\", root = 5)\n", `system.star:2:29: conf: field root: want file or None, got int 5`},
 		{"relative path", "x = conf(name = \"n\", root = \"a/b\")\n", `system.star:2:29: conf: field root: want a file, got the text "a/b", which is neither a file-like value nor an absolute path`},
 		{"None where it cannot be", "x = conf(name = None)\n", `system.star:2:17: conf: field name: want string, got None`},
 		{"unknown field", "x = conf(name = \"n\", prot = 5)\n", `system.star:2:22: conf: field prot: there is no such field; did you mean port?`},
@@ -154,7 +154,7 @@ func TestLibraryRecordErrors(t *testing.T) {
 		},
 		{
 			"what a constructor makes", "s = shepherd_service([\"a\"], start = \"/bin/x\")\n",
-			`system.star:1:37: shepherd_service: field start: want start or None, got string (`,
+			`system.star:1:37: shepherd_service: field start: want start or None, got string "/bin/x" (`,
 		},
 		{
 			"tuple for a record", "f = fork_exec([\"/x\"], limits = [(\"nofile\", \"x\", 2)])\n",

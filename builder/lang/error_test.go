@@ -112,7 +112,7 @@ func TestErrors(t *testing.T) {
 		{
 			"wrong type of an argument",
 			"x = plain_file(\"a\", text = 5)\n",
-			"system.star:1:28: plain_file: argument text: want string, got int",
+			"system.star:1:28: plain_file: argument text: want string, got int 5",
 		},
 		{
 			"wrong type of a positional argument",

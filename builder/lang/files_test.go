@@ -190,7 +190,7 @@ func TestFileErrors(t *testing.T) {
 		{
 			"one file in a union",
 			`x = directory_union("x", plain_file("a", ""))`,
-			`system.star:1:26: directory_union: argument items: want list of file, got string (write [...] around it)`,
+			`system.star:1:26: directory_union: argument items: want list of file, got string "/osbuild/store/`,
 		},
 		{
 			"unknown input",

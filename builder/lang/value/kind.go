@@ -39,11 +39,22 @@ type mismatch struct {
 }
 
 func (m *mismatch) Error() string {
-	s := fmt.Sprintf("want %s, got %s", m.want, TypeName(m.got))
+	s := fmt.Sprintf("want %s, got %s", m.want, shown(m.got))
 	if m.hint != "" {
 		s += " (" + m.hint + ")"
 	}
 	return s
+}
+
+// shown names the type of a value, and the value where it is plain.
+func shown(v starlark.Value) string {
+	switch s := v.(type) {
+	case starlark.String:
+		return TypeName(v) + " " + starlark.String(short(string(s))).String()
+	case starlark.Int, starlark.Float, starlark.Bool:
+		return TypeName(v) + " " + short(v.String())
+	}
+	return TypeName(v)
 }
 
 func wrong(want Kind, v starlark.Value) *mismatch { return &mismatch{want: want, got: v} }
