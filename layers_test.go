@@ -28,6 +28,8 @@ var layers = map[string][]string{
 	"store/cache/codec":     {},
 	"store/cache/narinfo":   {"store"},
 	"store/cache/signature": {"store"},
+	"store/cache/location":  {"store/fsys"},
+	"store/cache":           {"store/cache/codec", "store/cache/narinfo", "store/cache/signature", "store/cache/location", "closure", "store", "store/nar"},
 
 	"closure/graph":   {},
 	"closure/segment": {"store/nar"},

@@ -1,0 +1,101 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+
+	"osbuild/store"
+	"osbuild/store/cache"
+)
+
+func pullVerb() verb {
+	return verb{
+		name:    "pull",
+		args:    "ITEM… SOURCE",
+		summary: "bring items and all they need from a cache into this store",
+		help: `osbuild pull 0a1b2c3d4f5g6h7i8j9kalbmcndpfqgr-system file:///srv/cache
+osbuild pull --gc-root ./system /osbuild/store/0a1b2c3d4f5g6h7i8j9kalbmcndpfqgr-system file:///srv/cache`,
+		setup: func(fs *pflag.FlagSet) runFunc {
+			var o pullOptions
+			fs.StringSliceVar(&o.keys, "trusted-keys", nil, "public keys whose signatures count, for items without a content address")
+			fs.StringVar(&o.gcRoot, "gc-root", "", "a link to make to the item, which protects it from `store gc`")
+			fs.StringVar(&o.maxSize, "max-size", "", "the largest archive that is taken, for example 2G")
+			return o.run
+		},
+	}
+}
+
+type pullOptions struct {
+	keys            []string
+	gcRoot, maxSize string
+}
+
+// pulled is the result of `pull --json`.
+type pulled struct {
+	Paths     []store.Path `json:"paths"`
+	Items     int          `json:"items"`
+	Bytes     int64        `json:"bytes"`
+	FileBytes int64        `json:"fileBytes,omitempty"`
+}
+
+func (o *pullOptions) run(ctx context.Context, a *app, args []string) error {
+	if args = words(args); len(args) < 2 {
+		return usagef("pull: give an ITEM, and the cache that has it; see `osbuild help pull`")
+	}
+	targets, source := args[:len(args)-1], args[len(args)-1]
+	if o.gcRoot != "" && len(targets) > 1 {
+		return usagef("pull: --gc-root takes one ITEM")
+	}
+	paths := make([]store.Path, len(targets))
+	for k, target := range targets {
+		var err error
+		if paths[k], err = parseItem(target); err != nil {
+			return err
+		}
+	}
+	p := &cache.Puller{Planned: func(items int, bytes int64) { a.say("pulling %s, %s", count(items, "item"), size(bytes)) }}
+	var err error
+	if o.maxSize != "" {
+		if p.MaxSize, err = parseSize(o.maxSize); err != nil {
+			return err
+		}
+	}
+	if p.Trust, err = trusted(o.keys); err != nil {
+		return err
+	}
+	c, err := a.openCache(ctx, source)
+	if err != nil {
+		return err
+	}
+	s, lease, err := a.openLease()
+	if err != nil {
+		return err
+	}
+	p.Store, p.Caches = s, []*cache.Cache{c}
+	r, err := p.Pull(ctx, lease, paths...)
+	if err != nil {
+		return fmt.Errorf("cannot pull from %s: %w", c, err)
+	}
+	if r.Items == 0 {
+		a.say("nothing to pull: all of it is in the store")
+	}
+	if o.gcRoot != "" {
+		link, err := filepath.Abs(o.gcRoot)
+		if err != nil {
+			return err
+		}
+		if err := s.AddRoot(link, paths[0]); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		return a.printJSON(pulled{paths, r.Items, r.Bytes, r.FileBytes})
+	}
+	return a.printPaths(paths)
+}

@@ -1,0 +1,150 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package location
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"osbuild/store/fsys"
+)
+
+// temporary starts the names of files that are being written. Nobody asks
+// for such a name, and what a process that died left is removed later.
+const (
+	temporary     = ".tmp-"
+	temporaryLife = 24 * time.Hour
+)
+
+// Folder is a folder of this machine.
+type Folder struct {
+	dir string
+	fs  fsys.FS
+}
+
+// NewFolder gives the location of a folder, which is made when something is
+// put there.
+func NewFolder(dir string, f fsys.FS) *Folder { return &Folder{dir: filepath.Clean(dir), fs: f} }
+
+// String implements Location.
+func (f *Folder) String() string { return "file://" + f.dir }
+
+func (f *Folder) place(name string) (string, error) {
+	if !filepath.IsLocal(name) {
+		return "", fmt.Errorf("cannot use %q as the name of a file in %s", name, f)
+	}
+	return filepath.Join(f.dir, name), nil
+}
+
+// Open implements Location.
+func (f *Folder) Open(_ context.Context, name string) (io.ReadCloser, int64, error) {
+	place, err := f.place(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	file, err := os.Open(place)
+	if err != nil {
+		return nil, 0, err
+	}
+	st, err := file.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = fmt.Errorf("cannot read %s: it is no file", place)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, file.Close())
+	}
+	return file, st.Size(), nil
+}
+
+// Has implements Location.
+func (f *Folder) Has(_ context.Context, name string) (bool, error) {
+	place, err := f.place(name)
+	if err != nil {
+		return false, err
+	}
+	_, err = os.Lstat(place)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Create implements Location.
+func (f *Folder) Create(context.Context) (Upload, error) {
+	place := filepath.Join(f.dir, temporary+rand.Text())
+	file, err := f.fs.Create(place, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = fsys.MkdirAll(f.fs, f.dir, 0o755); err == nil {
+			file, err = f.fs.Create(place, 0o600)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &folderUpload{f, file, place}, nil
+}
+
+// Sync implements Location. It also removes what was left half written.
+func (f *Folder) Sync() error {
+	entries, err := os.ReadDir(f.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if len(e.Name()) <= len(temporary) || e.Name()[:len(temporary)] != temporary {
+			continue
+		}
+		if st, err := e.Info(); err == nil && time.Since(st.ModTime()) > temporaryLife {
+			_ = f.fs.Remove(filepath.Join(f.dir, e.Name())) // the next one tries again
+		}
+	}
+	return f.fs.Sync(f.dir)
+}
+
+type folderUpload struct {
+	folder *Folder
+	file   fsys.File
+	temp   string // "" once it is over
+}
+
+func (u *folderUpload) Write(p []byte) (int, error) { return u.file.Write(p) }
+
+func (u *folderUpload) Commit(_ context.Context, name string) error {
+	place, err := u.folder.place(name)
+	if err != nil {
+		return err
+	}
+	if err := u.file.Finish(0o644, time.Now()); err != nil {
+		return err
+	}
+	disk := u.folder.fs
+	err = disk.Rename(u.temp, place)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = fsys.MkdirAll(disk, filepath.Dir(place), 0o755); err == nil {
+			err = disk.Rename(u.temp, place)
+		}
+	}
+	if err == nil {
+		u.temp = ""
+	}
+	return err
+}
+
+func (u *folderUpload) Discard() {
+	if u.temp != "" {
+		_ = u.file.Close() // what it holds goes
+		_ = u.folder.fs.Remove(u.temp)
+		u.temp = ""
+	}
+}

@@ -1,0 +1,254 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cache
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"osbuild/closure"
+	"osbuild/store"
+	"osbuild/store/cache/codec"
+	"osbuild/store/cache/location"
+	"osbuild/store/cache/narinfo"
+	"osbuild/store/cache/signature"
+)
+
+// questions is how many small files are asked for at once: the answer takes
+// long to come, and nothing to read.
+const questions = 32
+
+// PushOptions say how items are pushed.
+type PushOptions struct {
+	// Compression of the archives; "" is codec.Default.
+	Compression string
+	// Listings writes the listing of each item's files beside its narinfo.
+	Listings bool
+	// Key signs what is pushed; nil signs nothing.
+	Key *signature.Secret
+	// Jobs is how many items are compressed at once; less than 1 means 1.
+	Jobs int
+}
+
+// PushResult is what was done.
+type PushResult struct {
+	Items     int   // that were pushed
+	Present   int   // that were there already
+	Bytes     int64 // of the archives
+	FileBytes int64 // of the files
+}
+
+// Push makes the closures of paths, which the caller keeps alive, be in the
+// cache. What is there is left alone. Narinfos come after all archives, and
+// references before what refers to them, so that the cache never tells of an
+// item whose closure it lacks.
+func Push(ctx context.Context, s *store.Store, c *Cache, paths []store.Path, o PushOptions) (PushResult, error) {
+	if o.Compression == "" {
+		o.Compression = codec.Default
+	}
+	if err := codec.Writable(o.Compression); err != nil {
+		return PushResult{}, err
+	}
+	infos, err := closure.Compute(s, paths...)
+	if err != nil {
+		return PushResult{}, err
+	}
+	p := &push{s: s, c: c, o: o}
+	if err := p.run(ctx, infos); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return PushResult{}, fmt.Errorf("cannot push to %s: %w", c, err)
+	}
+	return p.result, nil
+}
+
+type push struct {
+	s      *store.Store
+	c      *Cache
+	o      PushOptions
+	result PushResult
+}
+
+func (p *push) run(ctx context.Context, infos []store.Info) error {
+	missing, err := p.missing(ctx, infos)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	texts := make([]narinfo.Narinfo, len(missing))
+	// The largest first, so that at the end nobody waits for one of them.
+	slices.SortFunc(missing, func(a, b store.Info) int { return int(max(-1, min(1, b.NarSize-a.NarSize))) })
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(p.o.Jobs, 1))
+	for k, i := range missing {
+		g.Go(func() (err error) {
+			texts[k], err = p.archive(gctx, i)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if err := p.c.Location.Sync(); err != nil {
+		return err
+	}
+	for _, level := range levels(texts) {
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(questions)
+		for _, n := range level {
+			g.Go(func() error {
+				defer p.c.learn(narinfo.Name(n.Path))
+				return location.Write(gctx, p.c.Location, narinfo.Name(n.Path), n.Encode())
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+	}
+	for _, n := range texts {
+		p.result.Items++
+		p.result.Bytes += n.NarSize
+		p.result.FileBytes += n.FileSize
+	}
+	return p.c.Location.Sync()
+}
+
+// missing gives the items that the cache lacks.
+func (p *push) missing(ctx context.Context, infos []store.Info) ([]store.Info, error) {
+	has := make([]bool, len(infos))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(questions)
+	for k, i := range infos {
+		g.Go(func() (err error) {
+			has[k], err = p.c.Location.Has(gctx, narinfo.Name(i.Path))
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	var missing []store.Info
+	for k, i := range infos {
+		if has[k] {
+			p.result.Present++
+		} else {
+			missing = append(missing, i)
+		}
+	}
+	return missing, nil
+}
+
+// archive pushes the archive of one item and gives its narinfo, which is not
+// pushed yet.
+func (p *push) archive(ctx context.Context, i store.Info) (narinfo.Narinfo, error) {
+	u, err := p.c.Location.Create(ctx)
+	if err != nil {
+		return narinfo.Narinfo{}, err
+	}
+	defer u.Discard()
+	file, plain := newDigester(), newDigester()
+	w, err := codec.NewWriter(p.o.Compression, io.MultiWriter(u, file))
+	if err != nil {
+		return narinfo.Narinfo{}, err
+	}
+	err = p.s.DumpNAR(ctx, i.Path, io.MultiWriter(w, plain))
+	if err = errors.Join(err, w.Close()); err != nil {
+		return narinfo.Narinfo{}, err
+	}
+	if plain.sum() != i.NarHash {
+		return narinfo.Narinfo{}, fmt.Errorf("%s is damaged in the store at %s: its archive has the hash %s, not %s (see `osbuild store verify --contents`)", i.Path, p.s.Root(), plain.sum(), i.NarHash)
+	}
+	name := narinfo.NarName(file.sum(), codec.Extension(p.o.Compression))
+	has, err := p.c.Location.Has(ctx, name)
+	if err == nil && !has {
+		err = u.Commit(ctx, name)
+	}
+	if err == nil && p.o.Listings {
+		err = p.listing(ctx, i.Path)
+	}
+	if err != nil {
+		return narinfo.Narinfo{}, err
+	}
+	if p.o.Key != nil {
+		i.Sigs = append(slices.Clone(i.Sigs), p.o.Key.Sign(signature.Item(i)))
+		slices.Sort(i.Sigs)
+		i.Sigs = slices.Compact(i.Sigs)
+	}
+	return narinfo.Narinfo{Info: i, URL: name, Compression: p.o.Compression, FileHash: file.sum(), FileSize: file.size}, nil
+}
+
+func (p *push) listing(ctx context.Context, path store.Path) error {
+	text, err := Listing(ctx, p.s.Physical(path))
+	if err != nil {
+		return err
+	}
+	return location.Write(ctx, p.c.Location, narinfo.ListingName(path), text)
+}
+
+// levels groups items so that each comes after those that it refers to.
+func levels(items []narinfo.Narinfo) [][]narinfo.Narinfo {
+	const unknown, open = 0, -1
+	index := make(map[store.Path]int, len(items))
+	for k, n := range items {
+		index[n.Path] = k
+	}
+	level := make([]int, len(items))
+	var out [][]narinfo.Narinfo
+	for k := range items {
+		stack := []int{k}
+		for len(stack) > 0 {
+			top := stack[len(stack)-1]
+			if level[top] > 0 {
+				stack = stack[:len(stack)-1]
+				continue
+			}
+			first := level[top] == unknown
+			level[top] = open
+			height, ready := 1, true
+			for _, r := range items[top].References {
+				at, ok := index[r]
+				switch {
+				case !ok || at == top:
+				case level[at] == unknown && first:
+					stack = append(stack, at)
+					ready = false
+				default:
+					height = max(height, level[at]+1)
+				}
+			}
+			if !ready {
+				continue
+			}
+			level[top] = height
+			stack = stack[:len(stack)-1]
+			for len(out) < height {
+				out = append(out, nil)
+			}
+			out[height-1] = append(out[height-1], items[top])
+		}
+	}
+	return out
+}
+
+// digester hashes and counts.
+type digester struct {
+	hash hash.Hash
+	size int64
+}
+
+func newDigester() *digester { return &digester{hash: sha256.New()} }
+
+func (d *digester) Write(p []byte) (int, error) {
+	d.size += int64(len(p))
+	return d.hash.Write(p)
+}
+
+func (d *digester) sum() store.Hash { return store.Hash(d.hash.Sum(nil)) }
