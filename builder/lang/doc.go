@@ -221,16 +221,19 @@ func outdent(text string) string {
 	return strings.TrimSpace(first + "\n" + strings.Join(lines, "\n"))
 }
 
+// docList names the services of a list; of another one, it counts.
 func docList(name string, list *starlark.List) *Doc {
-	var elements []string
+	var types []string
 	for e := range list.Elements() {
 		if s, ok := e.(*value.Service); ok {
-			elements = append(elements, s.S.Type.Name)
-		} else {
-			elements = append(elements, e.Type())
+			types = append(types, s.S.Type.Name)
 		}
 	}
-	return &Doc{Name: name, Kind: wordList, Text: strings.Join(elements, ", ")}
+	text := strings.Join(types, ", ")
+	if len(types) != list.Len() || len(types) == 0 {
+		text = fmt.Sprintf("%d elements", list.Len())
+	}
+	return &Doc{Name: name, Kind: wordList, Text: text}
 }
 
 // docType explains a service type.

@@ -218,7 +218,11 @@ func (d *Doc) memberTables(b *strings.Builder) {
 			heading(b, "name", "what it is")
 			begun = true
 		}
-		row(b, code(m.Name), m.summary())
+		name := m.Name
+		if m.Kind == wordFunction {
+			name += "(" + strings.Join(m.Call, ", ") + ")"
+		}
+		row(b, code(name), m.summary())
 	}
 }
 

@@ -135,3 +135,45 @@ func TestWrap(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+// A page about a file: types first, then the rest, then the records.
+func TestMarkdownOfAFile(t *testing.T) {
+	e := mustEvaluate(t, `"""What is here."""
+conf = configuration("conf", {"a": field(int, 1, "A number.")}, doc = "Numbers.")
+kind = service_type("kind", description = "A | B.", default = conf())
+other = service_type("other", description = "More.")
+def make(a, b=2):
+    "Make it."
+numbers = [1, 2]
+_hidden = 1
+`)
+	want := strings.ReplaceAll(`# 'system.star'
+
+What is here.
+
+| type | what it is | value | contribution | produces |
+|---|---|---|---|---|
+| 'kind' | A \| B. | conf | - |  |
+| 'other' | More. | (must be given) | - |  |
+
+| name | what it is |
+|---|---|
+| 'make(a, b=2)' | Make it. |
+| 'numbers' | A list: 2 elements |
+
+## 'conf'
+
+'''python
+conf(a=1)
+'''
+
+Numbers.
+
+| field | type | default | meaning |
+|---|---|---|---|
+| 'a' | int | '1' | A number. |
+`, "'", "`")
+	if got := e.DocFile().Markdown(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
