@@ -35,6 +35,9 @@ var FileSystems = &service.Type{
 		})},
 		{Target: ShepherdRoot, Compute: typed(fileSystemServices)},
 		{Target: UserProcesses, Compute: func(*service.Env, any) ([]any, error) { return one("file-systems") }},
+		// These make sure that what the services require is there.
+		{Target: RootFileSystem, Compute: pullIn},
+		{Target: Udev, Compute: pullIn},
 	},
 }
 
@@ -106,6 +109,7 @@ func fileSystemServices(_ *service.Env, list []*FileSystem) ([]any, error) {
 	var out []any
 	all := NewShepherdService()
 	all.Provision = []string{"file-systems"}
+	all.Requirement = []string{"root-file-system"}
 	all.Documentation = "All file systems are mounted."
 	var later []*FileSystem
 	for _, f := range list {
@@ -119,7 +123,15 @@ func fileSystemServices(_ *service.Env, list []*FileSystem) ([]any, error) {
 		s.Provision = []string{f.serviceName()}
 		s.Documentation = "Mount " + f.MountPoint + "."
 		s.AutoStart = f.Mount
-		s.Requirement = slices.Clone(f.ShepherdRequirement)
+		s.Requirement = []string{"root-file-system"}
+		if _, err := f.Spec(); err != nil {
+			s.Requirement = append(s.Requirement, "udev") // it needs a device
+		}
+		for _, r := range f.ShepherdRequirement {
+			if !slices.Contains(s.Requirement, r) {
+				s.Requirement = append(s.Requirement, r)
+			}
+		}
 		for _, other := range later {
 			// A mount point may lie in another file system.
 			if other != f && within(f.MountPoint, other.MountPoint) && !slices.Contains(s.Requirement, other.serviceName()) {

@@ -23,6 +23,13 @@ func point(documentation string, provision ...string) *ShepherdService {
 	return s
 }
 
+// standIn is a point that stands back for others of its names.
+func standIn(documentation string, provision ...string) *ShepherdService {
+	s := point(documentation, provision...)
+	s.Fallback = true
+	return s
+}
+
 // provider is a service type without a value whose services stand for names.
 func provider(name, description, produces string, make func() []*ShepherdService) *service.Type {
 	return &service.Type{
@@ -44,18 +51,14 @@ func pulledIn(_ *service.Env, value, _ any) (any, error) { return value, nil }
 // Loopback stands for the loopback device, which the runner of a container
 // brings up before PID 1 runs.
 var Loopback = provider("loopback", "The loopback network.", "the service loopback", func() []*ShepherdService {
-	s := point("The loopback device, which is up from the start.", "loopback")
-	s.Fallback = true
-	return []*ShepherdService{s}
+	return []*ShepherdService{standIn("The loopback device, which is up from the start.", "loopback")}
 })
 
 // DummyNetworking provides loopback and networking where no other service
 // does: in a container the network is there, or not, before PID 1 runs.
 var DummyNetworking = provider("dummy_networking", "Networking that was set up from outside.",
 	"the services loopback and networking, unless others provide them", func() []*ShepherdService {
-		s := point("The network as the container was given it.", "networking", "loopback")
-		s.Fallback = true
-		return []*ShepherdService{s}
+		return []*ShepherdService{standIn("The network as the container was given it.", "networking", "loopback")}
 	})
 
 // RootFileSystem stands for the root file system.

@@ -208,6 +208,8 @@ func TestFallback(t *testing.T) {
 	}
 	real := NewShepherdService()
 	real.Provision = []string{"net", "networking"}
+	bus := NewShepherdService()
+	bus.Provision = []string{"dbus-system"}
 	for _, tc := range []struct {
 		summary string
 		in      []*service.Service
@@ -216,6 +218,7 @@ func TestFallback(t *testing.T) {
 		{"alone", []*service.Service{{Type: DummyNetworking}}, []string{"networking+loopback"}},
 		{"beside loopback", []*service.Service{{Type: Loopback}, {Type: DummyNetworking}}, []string{"loopback", "networking"}},
 		{"twice", []*service.Service{{Type: DummyNetworking}, {Type: DummyNetworking}}, []string{"networking+loopback"}},
+		{"the bus for real", []*service.Service{{Type: DBus}, {Type: Udev}, contribute(ShepherdRoot, bus)}, []string{"udev", "dbus-system"}},
 		{"beside a service that provides networking", []*service.Service{{Type: DummyNetworking}, contribute(ShepherdRoot, real)}, []string{"loopback", "net+networking"}},
 	} {
 		if diff := cmp.Diff(tc.want, names(tc.in)); diff != "" {

@@ -177,13 +177,14 @@ var ConsoleFont = &service.Type{
 
 // Udev stands for the devices, DBus for the system bus, Elogind for seats and
 // sessions. In a container devices are given from outside and there is no
-// seat, so they provide their names only, for services that require them.
+// seat, so they provide their names only, for services that require them, and
+// stand back for a service that provides them for real.
 var (
-	Udev = provider("udev", "The devices, which are there from the start.", "the service udev", func() []*ShepherdService {
-		return []*ShepherdService{point("The devices, which are there from the start.", "udev")}
+	Udev = provider("udev", "The devices, which are there from the start.", "the service udev, unless another provides it", func() []*ShepherdService {
+		return []*ShepherdService{standIn("The devices, which are there from the start.", "udev")}
 	})
-	DBus = provider("dbus", "A stand-in for the system bus.", "the service dbus-system", func() []*ShepherdService {
-		return []*ShepherdService{point("A stand-in for the system bus, for services that only order themselves after it.", "dbus-system")}
+	DBus = provider("dbus", "A stand-in for the system bus.", "the service dbus-system, unless another provides it", func() []*ShepherdService {
+		return []*ShepherdService{standIn("A stand-in for the system bus, for services that only order themselves after it.", "dbus-system")}
 	})
 	Elogind = &service.Type{
 		Name: "elogind", Description: "A stand-in for the login manager, and the control groups that it would mount.",
@@ -192,7 +193,7 @@ var (
 		ProducesDoc: "the services elogind and file-system-/sys/fs/cgroup",
 		Extensions: []service.Extension{
 			{Target: ShepherdRoot, Compute: func(*service.Env, any) ([]any, error) {
-				return one(point("A stand-in for the login manager, for services that only order themselves after it.", "elogind"))
+				return one(standIn("A stand-in for the login manager, for services that only order themselves after it.", "elogind"))
 			}},
 			{Target: FileSystems, Compute: func(*service.Env, any) ([]any, error) {
 				return one(&FileSystem{
