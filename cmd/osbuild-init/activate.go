@@ -63,14 +63,15 @@ func runActivate(args []string) (int, error) {
 		o.Exec = execStep(root)
 	}
 	failed := 0
-	for _, st := range activate.Run(root, document, o) {
+	statuses := activate.Run(root, document, o)
+	for _, st := range statuses {
 		if !st.Skipped && !st.Warning {
 			failed++
 		}
 		fmt.Fprintf(os.Stderr, "osbuild-init: activation: %s\n", stepLine(st))
 	}
 	if root.Dir() == "/" && !boot && system != "" {
-		if err := follow(root, system); err != nil {
+		if err := follow(root, system, statuses); err != nil {
 			return 0, err
 		}
 	}
@@ -82,7 +83,7 @@ func runActivate(args []string) (int, error) {
 
 // follow has the init that supervises this system, where there is one, follow
 // the services of the system that was activated.
-func follow(root *tree.Root, system string) error {
+func follow(root *tree.Root, system string, statuses []spec.StepStatus) error {
 	if root.Kind(spec.ControlSocket) == 0 {
 		return nil
 	}
@@ -90,7 +91,9 @@ func follow(root *tree.Root, system string) error {
 	if err := linkHerd(root); err != nil && !activate.Unable(err) {
 		fmt.Fprintf(os.Stderr, "osbuild-init: %v\n", err)
 	}
-	reply, err := ask(spec.ControlSocket, spec.Request{ID: 1, Op: spec.OpUpgrade, Plan: path.Join(system, "services")})
+	reply, err := ask(spec.ControlSocket, spec.Request{
+		ID: 1, Op: spec.OpUpgrade, Plan: path.Join(system, "services"), Activation: statuses,
+	})
 	if err != nil {
 		return err
 	}

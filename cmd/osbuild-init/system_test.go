@@ -380,6 +380,7 @@ func upgrade(t *testing.T, m *machine) {
 			"1 steps of the activation failed",
 		}},
 		{"herd status", 0, []string{"web         running, to be replaced", "folders     done", "greeting    done                     -    warning: hello once more"}},
+		{"herd status root", 0, []string{"activation: broken failed"}},
 		{"herd restart web", 0, []string{"web         running  "}},
 		{"herd greet web", 0, []string{"MAINPID="}},
 		// Again nothing has changed but that nobody needs the folders any more.

@@ -45,6 +45,9 @@ type Request struct {
 	Action string   `json:"action,omitempty"`
 	Args   []string `json:"args,omitempty"`
 	Plan   string   `json:"plan,omitempty"`
+	// Activation is how the activation before OpUpgrade went; it takes the
+	// place of what status tells of the last one.
+	Activation []StepStatus `json:"activation,omitempty"`
 }
 
 // Reply is one line from osbuild-init.
@@ -93,7 +96,8 @@ type ServiceStatus struct {
 	// Reason says why the service failed, with the last log lines' cause.
 	Reason string `json:"reason,omitempty"`
 	// Warnings are what the programs of a one-shot that is done complained of:
-	// their lines that begin with "warning: ", without that word.
+	// their lines that begin with "warning: ", without that word; and what could
+	// not be had for a service: room for its log, a resource limit.
 	Warnings []string `json:"warnings,omitempty"`
 	// Log are the last lines of the log of a service that failed.
 	Log []string `json:"log,omitempty"`

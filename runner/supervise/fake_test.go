@@ -40,6 +40,7 @@ type fakeProc struct {
 	ended func(spec.Exit, output)
 	// signalled says that it was told to stop.
 	signalled bool
+	out       output
 }
 
 type fakeTimer struct {
@@ -67,6 +68,8 @@ func (p *fakeProc) signal(sig syscall.Signal) {
 func (p *fakeProc) signalMain(sig syscall.Signal) {
 	p.f.note("%s alone gets %s", p.name, signalName(sig))
 }
+
+func (p *fakeProc) output() output { return p.out }
 
 func (f *fake) sweep(_ process, j job) { f.note("what %s left is swept up", j.name) }
 
@@ -277,6 +280,12 @@ func (f *fake) play(line string) {
 			}
 		}
 		p.ended(e, k.output())
+	case "own": // own NAME WARNING: before its program runs
+		for _, p := range f.procs {
+			if p.name == arg(1) {
+				p.out.own = append(p.out.own, strings.Join(words[2:], " "))
+			}
+		}
 	case "ready": // ready NAME [PID]
 		i := slices.IndexFunc(f.watches, func(w *fakeWatch) bool { return w.name == arg(1) })
 		if i < 0 {

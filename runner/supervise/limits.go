@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -86,24 +88,24 @@ func ExecMain(args, env []string, stderr io.Writer) int {
 	if len(args) == 1 {
 		var l launch
 		if err = json.Unmarshal([]byte(args[0]), &l); err == nil {
-			err = l.become(env)
+			err = l.become(env, stderr)
 		}
 	}
 	fmt.Fprintf(stderr, "osbuild-init: %v\n", err)
 	return 126
 }
 
-func (l launch) become(env []string) error {
+func (l launch) become(env []string, stderr io.Writer) error {
 	if len(l.Argv) == 0 {
 		return errors.New("no program is given")
 	}
-	for name, limit := range l.Limits {
-		rlimit := unix.Rlimit{Cur: uint64(limit.Soft), Max: uint64(limit.Hard)}
-		if err := unix.Setrlimit(resources[strings.ToLower(name)], &rlimit); err != nil {
-			var now unix.Rlimit
-			_ = unix.Getrlimit(resources[strings.ToLower(name)], &now)
-			return fmt.Errorf("cannot set the limit %s to %d, %d (it is %d, %d): %w",
-				name, limit.Soft, limit.Hard, int64(now.Cur), int64(now.Max), err)
+	for _, name := range slices.Sorted(maps.Keys(l.Limits)) {
+		warning, err := setLimit(strings.ToLower(name), l.Limits[name])
+		if err != nil {
+			return err
+		}
+		if warning != "" {
+			fmt.Fprintln(stderr, ownPrefix+warning)
 		}
 	}
 	umask := defaultUmask
@@ -132,6 +134,34 @@ func (l launch) become(env []string) error {
 		return fmt.Errorf("cannot enter %s: %w", l.Directory, err)
 	}
 	return fmt.Errorf("cannot start %s: %w", l.Argv[0], unix.Exec(l.Argv[0], l.Argv, env))
+}
+
+// setLimit sets a limit of this process. One above what may be had here, as in
+// a container whose root is nobody outside, becomes the highest possible: the
+// service can do without, and its status says so.
+func setLimit(name string, limit spec.Limit) (warning string, err error) {
+	want := unix.Rlimit{Cur: uint64(limit.Soft), Max: uint64(limit.Hard)}
+	err = unix.Setrlimit(resources[name], &want)
+	if err == nil {
+		return "", nil
+	}
+	var now unix.Rlimit
+	if unix.Getrlimit(resources[name], &now) == nil && errors.Is(err, unix.EPERM) {
+		lower := unix.Rlimit{Cur: min(want.Cur, now.Max), Max: min(want.Max, now.Max)}
+		if lower != want && unix.Setrlimit(resources[name], &lower) == nil {
+			return fmt.Sprintf("the limit %s is %s, %s and not %s, %s: more may not be had here",
+				name, limitText(lower.Cur), limitText(lower.Max), limitText(want.Cur), limitText(want.Max)), nil
+		}
+	}
+	return "", fmt.Errorf("cannot set the limit %s to %s, %s (it is %s, %s): %w",
+		name, limitText(want.Cur), limitText(want.Max), limitText(now.Cur), limitText(now.Max), err)
+}
+
+func limitText(n uint64) string {
+	if n == unix.RLIM_INFINITY {
+		return "unlimited"
+	}
+	return strconv.FormatUint(n, 10)
 }
 
 // resources are the names of setrlimit(2).

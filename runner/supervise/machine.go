@@ -43,6 +43,8 @@ type process interface {
 	signal(sig syscall.Signal)
 	// signalMain signals the process alone.
 	signalMain(sig syscall.Signal)
+	// output is what is known of what it wrote so far.
+	output() output
 }
 
 // effects are the starts that are no processes.

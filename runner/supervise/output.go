@@ -18,6 +18,9 @@ const (
 	// warningPrefix begins a line by which a program says that it went on, but
 	// not as it should.
 	warningPrefix = "warning: "
+	// ownPrefix begins a line by which we ourselves say so, before a program
+	// runs; then it holds for a program that keeps running as well.
+	ownPrefix = "osbuild-init: " + warningPrefix
 )
 
 // output is what is known of what a process wrote.
@@ -25,8 +28,9 @@ type output struct {
 	// last is the last line with anything on it, tail the last lines.
 	last string
 	tail []string
-	// warnings are the lines behind "warning: ".
-	warnings []string
+	// warnings are the lines behind "warning: ", own those among them that are
+	// ours.
+	warnings, own []string
 	// text is the end of all that it wrote, for those who asked for it.
 	text string
 }
@@ -38,6 +42,7 @@ type keeper struct {
 	ring     [tailLines][]byte
 	count    int
 	warnings []string
+	own      []string
 	all      bool
 	text     []byte
 }
@@ -50,8 +55,17 @@ func (k *keeper) add(line []byte) {
 	slot := &k.ring[k.count%tailLines]
 	*slot = append((*slot)[:0], line[:min(len(line), tailLine)]...)
 	k.count++
-	if w, ok := bytes.CutPrefix(line, []byte(warningPrefix)); ok && len(k.warnings) < maxWarnings {
-		k.warnings = append(k.warnings, strings.TrimSpace(string(w[:min(len(w), tailLine)])))
+	w, own := bytes.CutPrefix(line, []byte(ownPrefix))
+	ok := own
+	if !own {
+		w, ok = bytes.CutPrefix(line, []byte(warningPrefix))
+	}
+	if ok && len(k.warnings) < maxWarnings {
+		text := strings.TrimSpace(string(w[:min(len(w), tailLine)]))
+		k.warnings = append(k.warnings, text)
+		if own {
+			k.own = append(k.own, text)
+		}
 	}
 	if k.all {
 		k.text = append(append(k.text, line...), '\n')
@@ -62,7 +76,7 @@ func (k *keeper) add(line []byte) {
 }
 
 func (k *keeper) output() output {
-	out := output{last: string(k.last), warnings: k.warnings, text: string(k.text[max(0, len(k.text)-logTail):])}
+	out := output{last: string(k.last), warnings: k.warnings, own: k.own, text: string(k.text[max(0, len(k.text)-logTail):])}
 	for i := max(0, k.count-tailLines); i < k.count; i++ {
 		out.tail = append(out.tail, string(k.ring[i%tailLines]))
 	}

@@ -222,14 +222,13 @@ func (s *supervisor) reap() {
 			exit = spec.Exit{Signal: int(status.Signal())}
 		}
 		go func() {
-			var out output
 			if c.log != nil {
 				select {
 				case <-c.log.done:
 				case <-time.After(drain):
 				}
-				out = c.log.output()
 			}
+			out := c.output()
 			s.post(func() { c.ended(exit, out) })
 		}()
 	}
@@ -240,6 +239,14 @@ func (c *child) signalMain(sig syscall.Signal) {
 	if !c.gone {
 		_ = unix.Kill(c.id, sig)
 	}
+}
+
+// output is what was read of what the process wrote.
+func (c *child) output() output {
+	if c.log == nil {
+		return output{}
+	}
+	return c.log.output()
 }
 
 // describe says how a process ended, with the last line that it wrote.

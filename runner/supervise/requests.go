@@ -153,6 +153,7 @@ func (s *supervisor) upgrade(c *conn, req spec.Request) {
 			c.reply(spec.Reply{ID: req.ID, Error: err.Error()})
 			return
 		}
+		s.machine.activation = req.Activation
 		tx := &transaction{}
 		s.machine.upgrade(plan, tx, func(up spec.Upgrade, err error) {
 			r := spec.Reply{ID: req.ID, Upgrade: &up, Services: s.machine.status(tx.touched...)}

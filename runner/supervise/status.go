@@ -107,6 +107,9 @@ func (m *machine) describe(s *service) spec.ServiceStatus {
 	}
 	if s.proc != nil {
 		st.PID = s.proc.pid()
+		if len(s.Start.Run) == 0 {
+			st.Warnings = append(st.Warnings, s.proc.output().own...)
+		}
 	}
 	switch s.state {
 	case spec.StateFailed:
