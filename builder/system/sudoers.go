@@ -13,10 +13,12 @@ import (
 )
 
 // sudoersText lets administrators become anybody: the members of wheel and, as
-// packages of Debian count on it, of sudo.
+// packages of Debian count on it, of sudo. A user's own PATH may lack the
+// programs of administrators.
 const sudoersText = `root ALL=(ALL) ALL
 %wheel ALL=(ALL) ALL
 %sudo ALL=(ALL:ALL) ALL
+Defaults secure_path="` + services.DefaultPath + `"
 @includedir /etc/sudoers.d
 `
 
