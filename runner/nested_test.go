@@ -42,18 +42,29 @@ func TestNested(t *testing.T) {
 stat -c '%n %a' /proc/sys /sys/fs/cgroup/cgroup.procs >/dev/null || exit 1
 echo "group $(grep -o '^0::.*' /proc/self/cgroup)"
 grep ' - cgroup2 ' /proc/self/mountinfo | grep -c ' /sys/fs/cgroup rw,'
-touch /sys/x 2>&1 | grep -o 'Read-only file system'
+touch /sys/x 2>/dev/null || echo no file in sysfs
+for f in $(find /sys -maxdepth 3 -type f ! -path '/sys/fs/cgroup/*' 2>/dev/null); do
+	true 2>/dev/null >>"$f" && echo "$f can be written"
+done
 grep -c ' /proc/' /proc/self/mounts
 grep -o 'NoNewPrivs:.*' /proc/self/status
 /usr/bin/busybox unshare -U -r -m -p -f sh -c 'mount -t proc proc /proc && echo proc of its own'
 `
+	// With the host's network, /sys is the host's, and nobody here gets another.
+	const own = `/usr/bin/busybox unshare -U -r -n -m sh -c 'mount -t sysfs sysfs /sys && echo sysfs of its own'`
 	for _, network := range []string{spec.NetworkNone, spec.NetworkHost} {
 		t.Run(network, func(t *testing.T) {
 			r := newRig(t, nil)
 			o := r.options(script)
+			if network == spec.NetworkNone {
+				o = r.options(script + own)
+			}
 			o.Nested, o.Network = true, network
 			out := r.script(o)
-			want := "group 0::/\n1\nRead-only file system\n0\nNoNewPrivs:\t0\nproc of its own\n"
+			want := "group 0::/\n1\nno file in sysfs\n0\nNoNewPrivs:\t0\nproc of its own\n"
+			if network == spec.NetworkNone {
+				want += "sysfs of its own\n"
+			}
 			if out != want {
 				t.Errorf("got %q, want %q", out, want)
 			}

@@ -82,7 +82,7 @@ func newRig(t testing.TB, doc map[string]any) *rig {
 		t.Skip("SKIP-ENV: /bin/busybox is missing: apt-get install busybox-static")
 	}
 	r.write("busybox/bin/busybox", data, 0o555)
-	for _, name := range []string{"sh", "ls", "cat", "id", "mount", "umount", "ps", "ip", "env", "true", "touch", "mkdir", "chmod", "readlink", "hostname", "sleep", "stat", "kill", "echo", "test", "wc", "dd", "mknod", "tty", "stty", "nc", "grep"} {
+	for _, name := range []string{"sh", "ls", "cat", "id", "mount", "umount", "ps", "ip", "env", "true", "touch", "mkdir", "chmod", "readlink", "hostname", "sleep", "stat", "kill", "echo", "test", "wc", "dd", "mknod", "tty", "stty", "nc", "grep", "find"} {
 		if err := os.Symlink("busybox", filepath.Join(r.physical("busybox"), "bin", name)); err != nil {
 			t.Fatal(err)
 		}

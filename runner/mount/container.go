@@ -196,8 +196,14 @@ func (c Container) standard() []entry {
 	ro := all
 	ro.ReadOnly = true
 	switch {
+	case c.OwnNetwork && c.Nested:
+		// Writable: the kernel lets nobody in here mount a sysfs that has less
+		// restrictions than this one, and runtimes of containers make theirs
+		// read-only only afterwards. Its files belong to the host's root; the
+		// permissions of none let others write.
+		inner(spec.MountSysfs, "/sys", false, all)
 	case c.OwnNetwork:
-		inner(spec.MountSysfs, "/sys", !c.Nested, ro)
+		inner(spec.MountSysfs, "/sys", true, ro)
 	case c.Nested:
 		// The kernel gives a sysfs only to who owns the network that it shows.
 		out = append(out, entry{target: "/sys", dir: true, step: Step{
