@@ -90,6 +90,21 @@ func (f *Fault) Rename(from, to string) error {
 	return f.call("rename", to, func() error { return f.FS.Rename(from, to) })
 }
 
+// Exchange implements FS.
+func (f *Fault) Exchange(a, b string) error {
+	return f.call("exchange", b, func() error { return f.FS.Exchange(a, b) })
+}
+
+// Link implements FS.
+func (f *Fault) Link(from, to string) error {
+	return f.call("link", to, func() error { return f.FS.Link(from, to) })
+}
+
+// Clone implements FS.
+func (f *Fault) Clone(from, to string, perm fs.FileMode, t time.Time) error {
+	return f.call("clone", to, func() error { return f.FS.Clone(from, to, perm, t) })
+}
+
 // Remove implements FS.
 func (f *Fault) Remove(path string) error {
 	return f.call("remove", path, func() error { return f.FS.Remove(path) })

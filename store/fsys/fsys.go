@@ -32,6 +32,14 @@ type FS interface {
 	Mkdir(path string, perm fs.FileMode) error
 	Symlink(target, path string) error
 	Rename(from, to string) error
+	// Exchange makes each of two paths name what the other did, in one step.
+	Exchange(a, b string) error
+	// Link makes to another name of the file from.
+	Link(from, to string) error
+	// Clone makes the new file to with the content of from, which both share on
+	// the disk until one is written to. Where the file system cannot do that,
+	// there is no file to, and the error is one of the kernel.
+	Clone(from, to string, perm fs.FileMode, t time.Time) error
 	// Remove removes a file, a link or an empty folder.
 	Remove(path string) error
 	Chmod(path string, perm fs.FileMode) error

@@ -63,6 +63,10 @@ func session(f fsys.FS, dir string) error {
 		func() error { return f.Chmod(dir+"/sub", 0o755) },
 		func() error { return f.Chown(dir+"/sub/link", os.Getuid(), os.Getgid()) },
 		func() error { return f.Rename(dir+"/file", dir+"/sub/file") },
+		func() error { return f.Link(dir+"/sub/file", dir+"/other") },
+		func() error { return f.Exchange(dir+"/other", dir+"/sub/link") },
+		func() error { return f.Exchange(dir+"/other", dir+"/sub/link") },
+		func() error { return clone(f, dir) },
 		func() error { return f.Sync(dir) },
 		func() error { return f.Remove(dir + "/log") },
 	}
@@ -72,6 +76,22 @@ func session(f fsys.FS, dir string) error {
 		}
 	}
 	return nil
+}
+
+// clone clones the file. Few file systems can, and then all of it must be
+// undone.
+func clone(f fsys.FS, dir string) error {
+	err := f.Clone(dir+"/sub/file", dir+"/clone", 0o400, at)
+	_, there := os.Lstat(dir + "/clone")
+	for _, unable := range []error{unix.EOPNOTSUPP, unix.EXDEV, unix.ENOTTY, unix.EINVAL} {
+		if errors.Is(err, unable) {
+			if there == nil {
+				return errors.New("a file is left of a clone that failed")
+			}
+			return nil
+		}
+	}
+	return err
 }
 
 func TestOS(t *testing.T) {
@@ -93,7 +113,18 @@ func TestOS(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, st.ModTime(), err)
 		}
 	}
+	a, err1 := os.Stat(dir + "/other")
+	b, err2 := os.Stat(dir + "/sub/file")
+	if err1 != nil || err2 != nil || !os.SameFile(a, b) {
+		t.Errorf("the link is no other name of the file: %v, %v", err1, err2)
+	}
 	f := fsys.OS{}
+	if err := f.Exchange(dir+"/other", dir+"/none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("exchanging with nothing: %v", err)
+	}
+	if err := f.Link(dir+"/other", dir+"/sub/link"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("linking over what is there: %v", err)
+	}
 	if _, err := f.Create(dir+"/sub/file", 0o600); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("creating what is there: %v", err)
 	}
@@ -128,7 +159,8 @@ func TestFault(t *testing.T) {
 	}
 	want := []string{
 		"create", "write", "finish", "modify", "writeat", "finish", "append", "write", "openlock",
-		"mkdir", "symlink", "settime", "chmod", "chown", "rename", "sync", "remove",
+		"mkdir", "symlink", "settime", "chmod", "chown", "rename",
+		"link", "exchange", "exchange", "clone", "sync", "remove",
 	}
 	if !slices.Equal(ops, want) || f.Count() != int64(len(want)) {
 		t.Fatalf("got %q, want %q", ops, want)

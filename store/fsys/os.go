@@ -105,6 +105,45 @@ func (OS) Rename(from, to string) error {
 	return nil
 }
 
+// Exchange implements FS, see renameat2(2).
+func (OS) Exchange(a, b string) error {
+	err := retry(func() error {
+		return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+	})
+	if err != nil {
+		return &os.LinkError{Op: "exchange", Old: a, New: b, Err: err}
+	}
+	return nil
+}
+
+// Link implements FS.
+func (OS) Link(from, to string) error {
+	err := retry(func() error { return unix.Linkat(unix.AT_FDCWD, from, unix.AT_FDCWD, to, 0) })
+	if err != nil {
+		return &os.LinkError{Op: "link", Old: from, New: to, Err: err}
+	}
+	return nil
+}
+
+// Clone implements FS, see ioctl_ficlone(2).
+func (o OS) Clone(from, to string, perm fs.FileMode, t time.Time) error {
+	src, err := open(from, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(src) // only read
+	dst, err := openFile(to, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	f := dst.(*osFile)
+	err = retry(func() error { return unix.IoctlFileClone(f.fd, src) })
+	if err == nil {
+		return f.Finish(perm, t)
+	}
+	return errors.Join(&os.LinkError{Op: "clone", Old: from, New: to, Err: err}, f.Close(), o.Remove(to))
+}
+
 // Remove implements FS.
 func (OS) Remove(path string) error {
 	err := retry(func() error { return unix.Unlink(path) })
