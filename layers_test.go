@@ -28,7 +28,7 @@ var layers = map[string][]string{
 	"store/cache/codec":     {},
 	"store/cache/narinfo":   {"store"},
 	"store/cache/signature": {"store"},
-	"store/cache/location":  {"store/fsys"},
+	"store/cache/location":  {"store/cache/codec", "store/fsys"},
 	"store/cache":           {"store/cache/codec", "store/cache/narinfo", "store/cache/signature", "store/cache/location", "closure", "store", "store/nar"},
 
 	"closure/graph":   {},

@@ -21,11 +21,13 @@ func pushVerb() verb {
 		summary: "put items and all they need into a cache, from which others pull them",
 		help: `osbuild push system.star file:///srv/cache        # builds what is missing, and pushes it
 osbuild push $(osbuild build system.star) file:///srv/cache
-osbuild push --key cache.key --compression gzip system.star file:///srv/cache`,
+osbuild push --key cache.key --compression gzip system.star file:///srv/cache
+osbuild push --upload-token token system.star http://cache.example.org:8080`,
 		setup: func(fs *pflag.FlagSet) runFunc {
 			var o pushOptions
 			fs.StringVar(&o.compression, "compression", codec.Default, "how archives are compressed: zstd, gzip or none")
 			fs.StringVar(&o.key, "key", "", "the file of the secret key that signs what is pushed; `osbuild keygen` makes one")
+			fs.StringVar(&o.token, "upload-token", "", "a file with the token that the server expects of who uploads")
 			fs.BoolVar(&o.listings, "listings", false, "write beside each item which files it holds")
 			fs.BoolVar(&o.container, "container", false, "of a FILE push the script that boots its system as a container")
 			fs.BoolVar(&o.locked, "locked", false, "fail where the lock of packages would have to change")
@@ -35,7 +37,7 @@ osbuild push --key cache.key --compression gzip system.star file:///srv/cache`,
 }
 
 type pushOptions struct {
-	compression, key            string
+	compression, key, token     string
 	listings, container, locked bool
 }
 
@@ -60,7 +62,11 @@ func (o *pushOptions) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	l, err := a.openLocation(dest)
+	token, err := readToken(o.token)
+	if err != nil {
+		return err
+	}
+	l, err := a.openLocation(dest, token)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -16,8 +18,9 @@ import (
 	"osbuild/store/fsys"
 )
 
-// openLocation finds the place that a URL names.
-func (a *app) openLocation(url string) (location.Location, error) {
+// openLocation finds the place that a URL names. The token is what a server
+// expects of who uploads.
+func (a *app) openLocation(url, token string) (location.Location, error) {
 	scheme, rest, ok := strings.Cut(url, "://")
 	if !ok {
 		return nil, usagef("%q is no URL of a cache; write for example file:///srv/cache", url)
@@ -36,17 +39,31 @@ func (a *app) openLocation(url string) (location.Location, error) {
 			disk = fsys.OS{}
 		}
 		return location.NewFolder(dir, disk), nil
+	case "http", "https":
+		if a.offline {
+			return nil, fmt.Errorf("cannot use the cache %s: there is no network (--offline)", url)
+		}
+		return location.NewWeb(url, location.WebOptions{Token: token, TempDir: a.uploadDir})
 	}
-	return nil, usagef("%q: caches are at file:// URLs", url)
+	return nil, usagef("%q: caches are at file://, http:// and https:// URLs", url)
 }
 
 // openCache opens the cache at a URL.
 func (a *app) openCache(ctx context.Context, url string) (*cache.Cache, error) {
-	l, err := a.openLocation(url)
+	l, err := a.openLocation(url, "")
 	if err != nil {
 		return nil, err
 	}
 	return cache.Open(ctx, l)
+}
+
+// uploadDir is where uploads wait; it goes with the lease.
+func (a *app) uploadDir() (string, error) {
+	_, lease, err := a.openLease()
+	if err != nil {
+		return "", err
+	}
+	return lease.TempDir()
 }
 
 // trusted reads the keys of --trusted-keys, separated by commas or spaces.
@@ -68,4 +85,20 @@ func parseItem(arg string) (store.Path, error) {
 		arg = store.Dir + "/" + arg
 	}
 	return store.ParsePath(arg)
+}
+
+// readToken reads the token of --upload-token, "" where none is given.
+func readToken(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("cannot read the upload token: %w", err)
+	}
+	token := strings.TrimSpace(string(text))
+	if len(token) < 16 || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return "", fmt.Errorf("cannot use %s as an upload token: it must hold one word of at least 16 plain characters (`head -c 24 /dev/urandom | base64 >FILE` makes one)", file)
+	}
+	return token, nil
 }

@@ -1,0 +1,17 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package location
+
+import (
+	"net/http"
+	"net/http/httptest"
+)
+
+// ParseContentRange is for fuzzing.
+var ParseContentRange = parseContentRange
+
+// TrustServer makes w take the certificate of a test's server.
+func TrustServer(w *Web, s *httptest.Server) {
+	w.get.Transport.(*http.Transport).TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+}

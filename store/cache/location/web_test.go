@@ -1,0 +1,407 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package location_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"osbuild/store/cache/codec"
+	"osbuild/store/cache/location"
+)
+
+// content is what servers of these tests have: no part of it is like another.
+var content = func() []byte {
+	var b bytes.Buffer
+	for k := range 30_000 {
+		fmt.Fprintf(&b, "%09d\n", k)
+	}
+	return b.Bytes()
+}()
+
+// quick talks to a server without long waits.
+func quick(t *testing.T, address string) *location.Web {
+	t.Helper()
+	w, err := location.NewWeb(address, location.WebOptions{Token: "secret", TempDir: func() (string, error) { return t.TempDir(), nil }, Stall: 300 * time.Millisecond, Pause: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// serve answers with h, which is told how many requests came before.
+func serve(t *testing.T, h func(n int, w http.ResponseWriter, r *http.Request)) (*location.Web, *atomic.Int64) {
+	t.Helper()
+	var count atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h(int(count.Add(1)-1), w, r)
+	}))
+	t.Cleanup(s.Close)
+	return quick(t, s.URL+"/base/"), &count
+}
+
+func readAll(t *testing.T, l location.Location, name string) ([]byte, error) {
+	t.Helper()
+	r, _, err := l.Open(t.Context(), name)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+// part sends content from the asked offset on, as a server that knows ranges.
+func part(w http.ResponseWriter, r *http.Request) (from int) {
+	if text, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes="); ok {
+		from, _ = strconv.Atoi(strings.TrimSuffix(text, "-"))
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(content)-1, len(content)))
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(content)-from))
+	if from > 0 {
+		w.WriteHeader(http.StatusPartialContent)
+	}
+	return from
+}
+
+// breakOff ends the connection.
+func breakOff() { panic(http.ErrAbortHandler) }
+
+func TestDownloads(t *testing.T) {
+	for _, c := range []struct {
+		summary  string
+		handler  func(n int, w http.ResponseWriter, r *http.Request)
+		requests int64
+		want     string // of the error, "" for none
+	}{
+		{"whole", func(_ int, w http.ResponseWriter, r *http.Request) { w.Write(content[part(w, r):]) }, 1, ""},
+		{"without a length", func(_ int, w http.ResponseWriter, _ *http.Request) {
+			w.Write(content[:1000])
+			w.(http.Flusher).Flush()
+			w.Write(content[1000:])
+		}, 1, ""},
+		{"breaks twice", func(n int, w http.ResponseWriter, r *http.Request) {
+			from := part(w, r)
+			if n < 2 {
+				w.Write(content[from : from+100_000])
+				breakOff()
+			}
+			w.Write(content[from:])
+		}, 3, ""},
+		{"breaks and knows no ranges", func(n int, w http.ResponseWriter, r *http.Request) {
+			r.Header.Del("Range")
+			part(w, r)
+			if n < 2 {
+				w.Write(content[:100_000])
+				breakOff()
+			}
+			w.Write(content)
+		}, 3, ""},
+		{"breaks always, with progress", func(_ int, w http.ResponseWriter, r *http.Request) {
+			from := part(w, r)
+			w.Write(content[from:min(len(content), from+70_000)])
+			if from+70_000 < len(content) {
+				breakOff()
+			}
+		}, 5, ""},
+		{"breaks always, without progress", func(_ int, w http.ResponseWriter, r *http.Request) {
+			from := part(w, r)
+			w.Write(content[from : from+10])
+			breakOff()
+		}, 4, "EOF"},
+		{"another part", func(n int, w http.ResponseWriter, r *http.Request) {
+			if n > 0 {
+				r.Header.Set("Range", "bytes=5-")
+			}
+			w.Write(content[part(w, r):][:100_000])
+			breakOff()
+		}, 2, "another part"},
+		{"has changed", func(n int, w http.ResponseWriter, r *http.Request) {
+			r.Header.Del("Range")
+			if n > 0 {
+				w.Header().Set("Content-Length", "200000")
+				w.Write(content[:200_000])
+				return
+			}
+			part(w, r)
+			w.Write(content[:100_000])
+			breakOff()
+		}, 2, "changed meanwhile"},
+		{"silent", func(n int, w http.ResponseWriter, r *http.Request) {
+			from := part(w, r)
+			if n == 0 {
+				w.Write(content[:100_000])
+				w.(http.Flusher).Flush()
+				<-r.Context().Done()
+				return
+			}
+			w.Write(content[from:])
+		}, 2, ""},
+		{"silent for ever", func(_ int, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 4, "timeout"},
+		{"drops by drop", func(_ int, w http.ResponseWriter, r *http.Request) {
+			from := part(w, r)
+			for k := range 1000 {
+				if _, err := w.Write(content[from+k : from+k+1]); err != nil {
+					return
+				}
+				w.(http.Flusher).Flush()
+				select {
+				case <-r.Context().Done():
+					return
+				case <-time.After(20 * time.Millisecond):
+				}
+			}
+		}, 4, "silent"},
+		{"busy at first", func(n int, w http.ResponseWriter, r *http.Request) {
+			if n < 2 {
+				w.WriteHeader([]int{http.StatusServiceUnavailable, http.StatusTooManyRequests}[n])
+				return
+			}
+			w.Write(content[part(w, r):])
+		}, 3, ""},
+		{"broken", func(_ int, w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "no disk\nsecond line", http.StatusInternalServerError)
+		}, 4, "answers 500 (internal server error): no disk"},
+		{"wants a password", func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }, 1, "401"},
+		{"compressed without being asked", func(_ int, w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "br")
+			w.Write(content)
+		}, 1, "nobody asked for"},
+		{"elsewhere on the server", func(n int, w http.ResponseWriter, r *http.Request) {
+			if n == 0 {
+				http.Redirect(w, r, "/there", http.StatusFound)
+				return
+			}
+			w.Write(content[part(w, r):])
+		}, 2, ""},
+		{"round and round", func(_ int, w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, r.URL.Path, http.StatusFound)
+		}, 6, "more than 5 times"},
+		{"to a file", func(_ int, w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "file:///etc/passwd", http.StatusFound)
+		}, 1, "points from http to file:///etc/passwd"},
+		{"to another protocol", func(_ int, w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "ftp://example.org/x", http.StatusFound)
+		}, 1, "points from http to ftp"},
+	} {
+		t.Run(c.summary, func(t *testing.T) {
+			w, count := serve(t, c.handler)
+			got, err := readAll(t, w, "nar/x.nar.zst")
+			switch {
+			case c.want == "" && (err != nil || !bytes.Equal(got, content)):
+				t.Errorf("%d bytes, %v", len(got), err)
+			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("%d bytes, %v", len(got), err)
+			}
+			if n := count.Load(); n != c.requests {
+				t.Errorf("%d requests, want %d", n, c.requests)
+			}
+		})
+	}
+}
+
+// TestSaferScheme holds that a redirect may lead to https and not back.
+func TestSaferScheme(t *testing.T) {
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(content) }))
+	defer plain.Close()
+	var target string
+	safe := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target, http.StatusFound) }))
+	defer safe.Close()
+	w := quick(t, safe.URL)
+	location.TrustServer(w, safe)
+	target = plain.URL
+	if _, err := readAll(t, w, "x"); err == nil || !strings.Contains(err.Error(), "points from https to http://") {
+		t.Errorf("%v", err)
+	}
+	target = safe.URL + "/y"
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, safe.URL+"/x", http.StatusFound)
+	}))
+	defer front.Close()
+	w = quick(t, front.URL)
+	location.TrustServer(w, safe)
+	if _, err := readAll(t, w, "x"); err == nil || !strings.Contains(err.Error(), "more than 5 times") {
+		t.Errorf("to https: %v", err)
+	}
+	// A certificate that nobody vouches for is an error, and asked for once.
+	if _, err := readAll(t, quick(t, safe.URL), "x"); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestTransferEncoding reads what a server compresses on the way, and goes on
+// without it where the connection breaks.
+func TestTransferEncoding(t *testing.T) {
+	var packed bytes.Buffer
+	z, err := codec.NewWriter("zstd", &packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := 0; k < len(content); k += 10_000 {
+		z.Write(content[k : k+10_000])
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, breaks := range []bool{false, true} {
+		w, count := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
+			if n > 0 {
+				w.Write(content[part(w, r):])
+				return
+			}
+			if r.Header.Get("Accept-Encoding") != "zstd" {
+				t.Errorf("accepts %q", r.Header.Get("Accept-Encoding"))
+			}
+			w.Header().Set("Content-Encoding", "zstd")
+			if breaks {
+				w.Header().Set("Content-Length", strconv.Itoa(packed.Len()))
+				w.Write(packed.Bytes()[:packed.Len()*3/4])
+				breakOff()
+			}
+			w.Write(packed.Bytes())
+		})
+		if got, err := readAll(t, w, "nar/x.nar"); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("%v: %d bytes, %v", breaks, len(got), err)
+		}
+		if want := map[bool]int64{false: 1, true: 2}[breaks]; count.Load() != want {
+			t.Errorf("%d requests", count.Load())
+		}
+	}
+}
+
+func TestAbsence(t *testing.T) {
+	for _, code := range []int{http.StatusNotFound, http.StatusGone, http.StatusForbidden} {
+		w, count := serve(t, func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) })
+		if _, err := readAll(t, w, "x"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%d: %v", code, err)
+		}
+		if has, err := w.Has(t.Context(), "x"); has || err != nil {
+			t.Errorf("%d: %v %v", code, has, err)
+		}
+		if count.Load() != 2 {
+			t.Errorf("%d: asked %d times", code, count.Load())
+		}
+	}
+	w, _ := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/base/nar/x" || r.Method != http.MethodHead {
+			t.Errorf("%s %s", r.Method, r.URL.Path)
+		}
+	})
+	if has, err := w.Has(t.Context(), "nar/x"); !has || err != nil {
+		t.Errorf("%v %v", has, err)
+	}
+	for _, name := range []string{"../x", "/x", "a/../../x", ""} {
+		if _, err := w.Has(t.Context(), name); err == nil {
+			t.Errorf("%q was asked for", name)
+		}
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	if _, err := readAll(t, quick(t, "http://"+address), "x"); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestUploads(t *testing.T) {
+	for _, c := range []struct {
+		summary  string
+		handler  func(n int, w http.ResponseWriter, r *http.Request)
+		requests int64
+		want     string
+	}{
+		{"taken", func(_ int, w http.ResponseWriter, r *http.Request) {
+			got, err := io.ReadAll(r.Body)
+			if err != nil || !bytes.Equal(got, content) || r.ContentLength != int64(len(content)) || r.Header.Get("Authorization") != "Bearer secret" || r.Method != http.MethodPut {
+				t.Errorf("%s of %d bytes, %d announced, %v", r.Method, len(got), r.ContentLength, err)
+			}
+			w.WriteHeader(http.StatusCreated)
+		}, 1, ""},
+		{"busy at first", func(n int, w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			if n == 0 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		}, 2, ""},
+		{"refused", func(_ int, w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusUnauthorized) }, 1, "401 (unauthorized): no (give the token"},
+		{"forbidden", func(_ int, w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) }, 1, "--upload-token"},
+		{"read only", func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusMethodNotAllowed) }, 1, "it takes no uploads"},
+		{"elsewhere", func(_ int, w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/there", http.StatusTemporaryRedirect)
+		}, 1, "uploads follow nobody"},
+	} {
+		t.Run(c.summary, func(t *testing.T) {
+			w, count := serve(t, c.handler)
+			err := location.Write(t.Context(), w, "nar/x", content)
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%v", err)
+			}
+			if count.Load() != c.requests {
+				t.Errorf("%d requests", count.Load())
+			}
+		})
+	}
+}
+
+// TestUploadFile holds that what was not committed is not left behind.
+func TestUploadFile(t *testing.T) {
+	dir := t.TempDir()
+	w, err := location.NewWeb("http://example.org", location.WebOptions{TempDir: func() (string, error) { return dir, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := w.Create(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	u.Discard()
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v %v", left, err)
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	for _, bad := range []string{"", "example.org", "ftp://example.org", "http://", "http://user:pass@example.org", "http://example.org/?x=1", "http://example.org/#x", "http://[::1", "file:///srv"} {
+		if w, err := location.NewWeb(bad, location.WebOptions{}); err == nil {
+			t.Errorf("%q became %s", bad, w)
+		}
+	}
+	w, err := location.NewWeb("https://example.org/a/", location.WebOptions{})
+	if err != nil || w.String() != "https://example.org/a" {
+		t.Errorf("%v %v", w, err)
+	}
+}
+
+// FuzzContentRange holds that a part that is taken is a sound one.
+func FuzzContentRange(f *testing.F) {
+	for _, text := range []string{"bytes 0-9/10", "bytes 5-9/*", "bytes 9-5/10", "bytes */10", "bytes 0-10/10"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		start, total, ok := location.ParseContentRange(text)
+		if ok && (start < 0 || total != -1 && total <= start) {
+			t.Errorf("%q: from %d of %d", text, start, total)
+		}
+	})
+}
