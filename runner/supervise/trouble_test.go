@@ -38,14 +38,16 @@ func TestPIDFileTimeout(t *testing.T) {
 	if st := got["stranger"]; st.State != spec.StateRunning {
 		t.Errorf("%+v", st)
 	}
-	var alive []string
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if alive = s.sleepers(); len(alive) == 2 {
-			break
+	s.sleep("1006", "1007") // the stranger's alone
+}
+
+// sleep waits until these processes sleep, and no others.
+func (s *system) sleep(want ...string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); !slices.Equal(s.sleepers(), want); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("what sleeps: %q, want %q alone", s.sleepers(), want)
 		}
-	}
-	if !slices.Equal(alive, []string{"1006", "1007"}) {
-		t.Errorf("what sleeps: %q, want the stranger's two alone", alive)
 	}
 }
 
@@ -146,6 +148,34 @@ func TestHangingOneShot(t *testing.T) {
 	if left := s.sleepers(); len(left) > 0 {
 		t.Errorf("what is left: %q", left)
 	}
+}
+
+// TestStartsAndStopsAtOnce asks for everything at once, of a service and of one
+// that it needs. Each request is answered, and in the end each service has one
+// process.
+func TestStartsAndStopsAtOnce(t *testing.T) {
+	web := one("web", sh("exec sleep 1002"), "db")
+	web.Start.Exec.Ready = &spec.Ready{Kind: spec.ReadyPath, Path: "/", TimeoutMS: int(patience / time.Millisecond)}
+	s := boot(t, false, one("db", sh("exec sleep 1001")), web)
+	s.up()
+	ops := []string{spec.OpStop, spec.OpStart, spec.OpRestart, spec.OpStop, spec.OpStart, spec.OpStatus}
+	const n = 60
+	for i := range n {
+		s.send(fmt.Sprintf(`{"id":%d,"op":%q,"service":%q}`, i, ops[i%len(ops)], []string{"web", "db"}[i/3%2]))
+	}
+	answers := map[int]int{}
+	for range n {
+		answers[s.receive().ID]++
+	}
+	for i := range n {
+		if answers[i] != 1 {
+			t.Errorf("request %d was answered %d times", i, answers[i])
+		}
+	}
+	if r := s.ask(spec.Request{Op: spec.OpStart, Service: "web"}); r.Error != "" {
+		t.Error(r.Error)
+	}
+	s.sleep("1001", "1002")
 }
 
 // TestActions asks real services for what they can do.
