@@ -54,6 +54,8 @@ func TestGuixCasesChecker(t *testing.T) {
 		{"a test", "| a | `. TestLayers` |", ""},
 		{"a subtest", "| a | `. TestGuixCasesChecker/a_subtest` |", ""},
 		{"a script", "| a | `cmd/osbuild TestScripts/build_usage` |", ""},
+		{"a name with a slash: a/b", "| a | `. TestGuixCasesChecker/a_name_with_a_slash:_a/b` |", ""},
+		{"half of a name", "| a | `. TestGuixCasesChecker/a_test/none` |", `docs/guix-cases.md:1: TestGuixCasesChecker in . runs no "a_test/none"`},
 		{"two tests", "| a | `. TestLayers`, `closure/graph TestWrite/dot` |", ""},
 		{"a reason", "| a | not applicable: there are no channels |", ""},
 		{"a package that is not there", "| a | `builder/nothing TestX` |", "docs/guix-cases.md:1: builder/nothing has no tests"},
@@ -152,13 +154,23 @@ func (x *testIndex) find(dir, test, sub string) string {
 	if sub == "" {
 		return ""
 	}
-	names := p.subtests(test)
-	for _, part := range strings.Split(sub[1:], "/") {
-		if !names[part] {
-			return fmt.Sprintf("%s in %s runs no %q", test, dir, part)
-		}
+	if !madeOf(sub[1:], p.subtests(test)) {
+		return fmt.Sprintf("%s in %s runs no %q", test, dir, sub[1:])
 	}
 	return ""
+}
+
+// madeOf says whether a path is made of names, which may hold slashes.
+func madeOf(path string, names map[string]bool) bool {
+	if names[path] {
+		return true
+	}
+	for i, r := range path {
+		if r == '/' && names[path[:i]] && madeOf(path[i+1:], names) {
+			return true
+		}
+	}
+	return false
 }
 
 func readTests(dir string) *testPackage {
