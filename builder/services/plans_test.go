@@ -221,9 +221,11 @@ func TestFallback(t *testing.T) {
 		{"the bus for real", []*service.Service{{Type: DBus}, {Type: Udev}, contribute(ShepherdRoot, bus)}, []string{"udev", "dbus-system"}},
 		{"beside a service that provides networking", []*service.Service{{Type: DummyNetworking}, contribute(ShepherdRoot, real)}, []string{"loopback", "net+networking"}},
 	} {
-		if diff := cmp.Diff(tc.want, names(tc.in)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", tc.summary, diff)
-		}
+		t.Run(tc.summary, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, names(tc.in)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tc.summary, diff)
+			}
+		})
 	}
 }
 
@@ -405,13 +407,15 @@ func TestValuesOfServices(t *testing.T) {
 		{"activation of something else", Activation, []any{1}, `cannot declare service "activation": element 1 is the number 1, not an activation_step or directory`},
 		{"etc", Etc, []any{&EtcEntry{Name: "x", File: "/x"}}, ""},
 	} {
-		_, err := service.WithValue(tc.typ, tc.value, derivation.Position{})
-		got := ""
-		if err != nil {
-			got = err.Error()
-		}
-		if got != tc.want {
-			t.Errorf("%s: %s\nwant %s", tc.summary, got, tc.want)
-		}
+		t.Run(tc.summary, func(t *testing.T) {
+			_, err := service.WithValue(tc.typ, tc.value, derivation.Position{})
+			got := ""
+			if err != nil {
+				got = err.Error()
+			}
+			if got != tc.want {
+				t.Errorf("%s\nwant %s", got, tc.want)
+			}
+		})
 	}
 }

@@ -190,12 +190,14 @@ func TestValidate(t *testing.T) {
 		{"a route to nowhere", &NetworkRoute{Destination: "default", Gateway: "x"}, `field gateway: "x" is not an IP address`},
 		{"a terminal with its folder", &MingettyConfiguration{Program: "/x", TTY: "dev/tty1"}, `field tty: "dev/tty1" is not the name of a terminal; write it without /dev/`},
 	} {
-		got := ""
-		if err := tc.record.Validate(); err != nil {
-			got = err.Error()
-		}
-		if got != tc.want {
-			t.Errorf("%s: %s\nwant %s", tc.summary, got, tc.want)
-		}
+		t.Run(tc.summary, func(t *testing.T) {
+			got := ""
+			if err := tc.record.Validate(); err != nil {
+				got = err.Error()
+			}
+			if got != tc.want {
+				t.Errorf("%s\nwant %s", got, tc.want)
+			}
+		})
 	}
 }

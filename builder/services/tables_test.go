@@ -184,16 +184,18 @@ func TestSubidDeclarations(t *testing.T) {
 		{"one beside a user", []*SubidRange{{Pos: pos, Name: "a", Start: start(10000), Count: 10000}}, ""},
 		{"more than there are", []*SubidRange{{Name: "a", Count: 599990000}, {Pos: pos, Name: "b", Count: 599990000}}, `s.star:9:2: cannot give "b" 599990000 subordinate ids: they do not fit into the system, which has 600090000 for all`},
 	} {
-		all, err := service.InstantiateMissing([]*service.Service{
-			contribute(Account, &UserAccount{Name: "a", Group: "root"}, &UserAccount{Name: "b", Group: "root", UID: &uid}),
-			contribute(Subids, &SubidsExtension{Subuids: tt.ranges}),
+		t.Run(tt.summary, func(t *testing.T) {
+			all, err := service.InstantiateMissing([]*service.Service{
+				contribute(Account, &UserAccount{Name: "a", Group: "root"}, &UserAccount{Name: "b", Group: "root", UID: &uid}),
+				contribute(Subids, &SubidsExtension{Subuids: tt.ranges}),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = service.Fold(newEnv(), all, Account)
+			if got := fmt.Sprint(err); tt.want == "" && err != nil || !strings.HasPrefix(got, tt.want) {
+				t.Errorf("%s\nwant %s", got, tt.want)
+			}
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = service.Fold(newEnv(), all, Account)
-		if got := fmt.Sprint(err); tt.want == "" && err != nil || !strings.HasPrefix(got, tt.want) {
-			t.Errorf("%s: %s\nwant %s", tt.summary, got, tt.want)
-		}
 	}
 }

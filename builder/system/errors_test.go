@@ -302,19 +302,21 @@ func TestSubidsInAContainer(t *testing.T) {
 		{"fits into a machine", 100000, 65536, false, ""},
 		{"the same declaration on a machine", 10000, 50000, false, ""},
 	} {
-		env := newEnv(t)
-		o := New()
-		o.Users = []*services.UserAccount{{Name: "alice", Group: "users"}}
-		o.Services = append(o.Services, simple(services.Subids, 3, &services.SubidsExtension{
-			Subuids: []*services.SubidRange{{Pos: at(4), Name: "alice", Start: &tc.start, Count: tc.count}},
-		}))
-		if tc.contained {
-			o = contain(t, o, ContainerOptions{})
-		}
-		_, err := Lower(env, o)
-		if got := message(err); got != tc.want {
-			t.Errorf("%s: %s\nwant %s", tc.summary, got, tc.want)
-		}
+		t.Run(tc.summary, func(t *testing.T) {
+			env := newEnv(t)
+			o := New()
+			o.Users = []*services.UserAccount{{Name: "alice", Group: "users"}}
+			o.Services = append(o.Services, simple(services.Subids, 3, &services.SubidsExtension{
+				Subuids: []*services.SubidRange{{Pos: at(4), Name: "alice", Start: &tc.start, Count: tc.count}},
+			}))
+			if tc.contained {
+				o = contain(t, o, ContainerOptions{})
+			}
+			_, err := Lower(env, o)
+			if got := message(err); got != tc.want {
+				t.Errorf("%s\nwant %s", got, tc.want)
+			}
+		})
 	}
 }
 
@@ -341,15 +343,17 @@ func TestDeclarationErrors(t *testing.T) {
 		{"essential services that are no function", func(o *OperatingSystem) { o.EssentialServices = []any{} }, `field essential_services: a list is not a function`},
 		{"a service that is none", func(o *OperatingSystem) { o.Services = []*service.Service{nil} }, `field services: cannot use element 1 of services: it is None, not a service`},
 	} {
-		o := New()
-		tc.change(o)
-		if got := message(o.Validate()); got != tc.want {
-			t.Errorf("%s: %s\nwant %s", tc.summary, got, tc.want)
-		}
-		env := newEnv(t)
-		if _, err := Lower(env, o); (err != nil) != (tc.want != "") {
-			t.Errorf("%s: Lower: %v", tc.summary, err)
-		}
+		t.Run(tc.summary, func(t *testing.T) {
+			o := New()
+			tc.change(o)
+			if got := message(o.Validate()); got != tc.want {
+				t.Errorf("%s\nwant %s", got, tc.want)
+			}
+			env := newEnv(t)
+			if _, err := Lower(env, o); (err != nil) != (tc.want != "") {
+				t.Errorf("Lower: %v", err)
+			}
+		})
 	}
 }
 
@@ -377,19 +381,21 @@ func TestEssentialServices(t *testing.T) {
 		{"a failing function", func(...any) (any, error) { return nil, errors.New("no") }, "cannot compute essential_services: no"},
 		{"no list", func(...any) (any, error) { return 1, nil }, "cannot use what essential_services returned: cannot use the number 1 as services: a list of services is needed"},
 	} {
-		env := newEnv(t)
-		o := New()
-		o.EssentialServices = tc.f
-		sys, err := Lower(env, o)
-		if got := message(err); got != tc.want {
-			t.Errorf("%s: %s\nwant %s", tc.summary, got, tc.want)
-			continue
-		}
-		if err == nil && tc.summary == "without hosts" {
-			if _, ok := union(t, env, union(t, env, sys.Path)["etc"])["hosts"]; ok {
-				t.Errorf("%s: /etc/hosts is there", tc.summary)
+		t.Run(tc.summary, func(t *testing.T) {
+			env := newEnv(t)
+			o := New()
+			o.EssentialServices = tc.f
+			sys, err := Lower(env, o)
+			if got := message(err); got != tc.want {
+				t.Errorf("%s\nwant %s", got, tc.want)
+				return
 			}
-		}
+			if err == nil && tc.summary == "without hosts" {
+				if _, ok := union(t, env, union(t, env, sys.Path)["etc"])["hosts"]; ok {
+					t.Errorf("%s: /etc/hosts is there", tc.summary)
+				}
+			}
+		})
 	}
 }
 
@@ -476,10 +482,12 @@ func TestContainerizeErrors(t *testing.T) {
 		{"relative", ContainerOptions{Mappings: []*services.FileSystemMapping{{Source: "x"}}}, `cannot map x into the container: field source: "x" is not an absolute path`},
 		{"two at one place", ContainerOptions{Mappings: []*services.FileSystemMapping{{Source: "/x", Target: "/m"}, {Source: "/y", Target: "/m"}}}, `cannot mount both /x and /y at /m in the container`},
 	} {
-		_, err := Containerize(New(), tc.options)
-		if got := message(err); got != tc.want {
-			t.Errorf("%s: %s\nwant %s", tc.summary, got, tc.want)
-		}
+		t.Run(tc.summary, func(t *testing.T) {
+			_, err := Containerize(New(), tc.options)
+			if got := message(err); got != tc.want {
+				t.Errorf("%s\nwant %s", got, tc.want)
+			}
+		})
 	}
 	// What a container cannot mount is an error once it is one.
 	env := newEnv(t)

@@ -314,9 +314,11 @@ func TestSubidBounds(t *testing.T) {
 		{"no plan in a container", nil, 65536, 10000, 65534, true},
 		{"no plan on a machine", nil, 0, 100000, 600100000, false},
 	} {
-		r := &run{Options: Options{Ids: tt.ids}}
-		if o := r.subidBounds(tt.declared); o.Min != tt.min || o.Max != tt.max || o.Shrink != tt.shrink {
-			t.Errorf("%s: %+v", tt.summary, o)
-		}
+		t.Run(tt.summary, func(t *testing.T) {
+			r := &run{Options: Options{Ids: tt.ids}}
+			if o := r.subidBounds(tt.declared); o.Min != tt.min || o.Max != tt.max || o.Shrink != tt.shrink {
+				t.Errorf("%+v", o)
+			}
+		})
 	}
 }
