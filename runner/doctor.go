@@ -4,7 +4,9 @@
 package runner
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,12 +14,47 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"osbuild/runner/cgroup"
 	"osbuild/runner/idmap"
 )
 
 // Doctor examines what containers of the caller need on this machine.
 func Doctor() []idmap.Finding {
-	return append([]idmap.Finding{kernel(), overlay(), proc()}, idmap.Doctor()...)
+	out := append([]idmap.Finding{kernel(), overlay(), proc()}, idmap.Doctor()...)
+	// What follows is for limits and nested containers, and never amiss: systems
+	// that want neither run without.
+	return append(out, controlGroups(), device("/dev/net/tun", "a network of their own"), device("/dev/fuse", "file systems of users"))
+}
+
+// controlGroups says which limits containers can have.
+func controlGroups() idmap.Finding {
+	f := idmap.Finding{What: "control groups", OK: true}
+	h, err := cgroup.Find()
+	if err != nil {
+		f.Detail = "none of version 2, so no limits; as root, run: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+		return f
+	}
+	has := h.Controllers()
+	lacking := slices.DeleteFunc([]string{"cpu", "memory", "pids"}, func(c string) bool { return slices.Contains(has, c) })
+	f.Detail = fmt.Sprintf("%s with %s", h.Root, cmp.Or(strings.Join(has, ", "), "no controllers"))
+	if len(lacking) > 0 {
+		f.Detail += fmt.Sprintf("; no limits of %s, unless the kernel is booted with cgroup_no_v1=%s", strings.Join(lacking, ", "), strings.Join(lacking, ","))
+	}
+	if _, err := h.Place("doctor", runsAsRoot()); err != nil {
+		f.Detail += "; this user gets limits by `systemd-run --user --scope --property=Delegate=yes osbuild ...`"
+	}
+	return f
+}
+
+// device looks at a device for nested containers.
+func device(name, use string) idmap.Finding {
+	f := idmap.Finding{What: name, OK: true, Detail: "open to everybody"}
+	if _, err := os.Stat(name); err != nil {
+		f.Detail = "missing, so nested containers lack " + use
+	} else if len(openDevices("/dev", strings.TrimPrefix(name, "/dev/"))) == 0 {
+		f.Detail = "not open to everybody, so nested containers lack " + use + "; as root, run: chmod 0666 " + name
+	}
+	return f
 }
 
 // kernel tries the newest system calls that a start takes, with arguments that

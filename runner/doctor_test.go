@@ -18,7 +18,7 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("got %+v", f)
 		}
 	}
-	for _, what := range []string{"kernel", "overlayfs", "/proc", "user namespaces"} {
+	for _, what := range []string{"kernel", "overlayfs", "/proc", "user namespaces", "control groups", "/dev/net/tun", "/dev/fuse"} {
 		if !seen[what] {
 			t.Errorf("%s is not examined", what)
 		}

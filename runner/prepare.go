@@ -188,15 +188,15 @@ func (p *prepared) inspect(o Options, in *mount.Container) error {
 	if in.Secrets, err = readSecrets(o.Secrets); err != nil {
 		return err
 	}
-	in.Devices = openDevices("/dev")
+	in.Devices = openDevices("/dev", "fuse", "net/tun")
 	p.mapOwners(in)
 	return nil
 }
 
-// openDevices are the devices for containers in the container that everybody on
-// the host may open. The others would be nobody's in the container, of no use.
-func openDevices(dev string) (out []string) {
-	for _, d := range []string{"fuse", "net/tun"} {
+// openDevices are those of the devices in dev that everybody on the host may
+// open. The others would be nobody's in the container, of no use.
+func openDevices(dev string, names ...string) (out []string) {
+	for _, d := range names {
 		st, err := os.Stat(filepath.Join(dev, d))
 		if err == nil && st.Mode()&os.ModeCharDevice != 0 && st.Mode()&0o006 == 0o006 {
 			out = append(out, d)

@@ -51,6 +51,9 @@ func find(mounts, own string) (Hierarchy, bool) {
 	return Hierarchy{}, false
 }
 
+// Controllers are those that the groups at the top can have.
+func (h Hierarchy) Controllers() []string { return words(h.Root, controllers) }
+
 // Of is the folder of a process's group.
 func (h Hierarchy) Of(pid int) (string, bool) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
