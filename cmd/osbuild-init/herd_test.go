@@ -28,6 +28,7 @@ func TestReport(t *testing.T) {
 			Name: "limits", Provision: []string{"limits"}, State: spec.StateDone, Enabled: true, OneShot: true,
 			Warnings: []string{"cannot limit cpu"},
 		},
+		{Name: "later", State: spec.StateStarting, Enabled: true, Reason: "it waits for " + strings.Repeat("another, ", 10) + "and itself"},
 		{Name: "fine", State: spec.StateDone, Enabled: true},
 	}
 	for _, tt := range []struct {
@@ -47,9 +48,13 @@ activation: limits done with a warning: nofile is 1024
 activation: broken failed: exit status 1
 SERVICE  STATE                    PID  REASON
 fine     done                     -    
+later    starting                 -    it waits for another, another, another, another, another, another, another, ano…
 limits   done                     -    warning: cannot limit cpu
 prepare  failed, disabled         -    exit status 3: no luck
 web      running, to be replaced  42   respawned 2 times
+
+later (starting)
+  reason:  it waits for another, another, another, another, another, another, another, another, another, another, and itself
 
 limits (done)
   warning: cannot limit cpu

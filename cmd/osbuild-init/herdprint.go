@@ -41,7 +41,7 @@ func report(w io.Writer, reply spec.Reply, one bool) {
 	}
 	table.Flush()
 	for _, s := range services {
-		if s.State == spec.StateFailed || s.Next != "" || len(s.Warnings) > 0 {
+		if s.State == spec.StateFailed || s.Next != "" || len(s.Warnings) > 0 || short(s.Reason) != s.Reason {
 			fmt.Fprintf(w, "\n%s (%s)\n", s.Name, state(s))
 			explain(w, s)
 		}
@@ -75,9 +75,9 @@ func state(s spec.ServiceStatus) string {
 func inTable(s spec.ServiceStatus) string {
 	switch {
 	case s.Reason != "":
-		return harmless(s.Reason)
+		return short(harmless(s.Reason))
 	case len(s.Warnings) == 1:
-		return "warning: " + harmless(s.Warnings[0])
+		return short("warning: " + harmless(s.Warnings[0]))
 	case len(s.Warnings) > 1:
 		return fmt.Sprintf("%d warnings", len(s.Warnings))
 	case s.Respawns == 1:
@@ -86,6 +86,15 @@ func inTable(s spec.ServiceStatus) string {
 		return fmt.Sprintf("respawned %d times", s.Respawns)
 	}
 	return ""
+}
+
+// short cuts what would break the lines of a table. The whole stands below it.
+func short(text string) string {
+	const most = 80
+	if r := []rune(text); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return text
 }
 
 // explain prints why a service is not as it should be, and what to do.

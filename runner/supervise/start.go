@@ -362,15 +362,15 @@ func (m *machine) ended(s *service, p process, e spec.Exit, out output) {
 
 // respawn starts s again after a pause, unless it has been doing nothing else.
 func (m *machine) respawn(s *service, how string) {
-	times, within := s.RespawnLimit.Times, time.Duration(s.RespawnLimit.Seconds)*time.Second
-	if times == 0 && within == 0 {
-		times, within = defaultRespawnTimes, defaultRespawnTime
+	most, within := s.RespawnLimit.Times, time.Duration(s.RespawnLimit.Seconds)*time.Second
+	if most == 0 && within == 0 {
+		most, within = defaultRespawnTimes, defaultRespawnTime
 	}
 	now := m.world.now()
 	s.recent = slices.DeleteFunc(s.recent, func(t time.Time) bool { return now.Sub(t) > within })
-	if len(s.recent) >= times {
+	if len(s.recent) >= most {
 		s.enabled, s.respawning = false, false
-		why := advise(fmt.Errorf("it respawned too fast, %d times within %v, and is disabled; the last time: %s", len(s.recent), within, how),
+		why := advise(fmt.Errorf("it respawned too fast, %s within %v, and is disabled; the last time: %s", times(len(s.recent)), within, how),
 			"`herd logs %s` shows all that it wrote; mend the cause, then `herd enable %[1]s` and `herd start %[1]s`", s.name)
 		s.fail(why)
 		m.world.say(s.name + ": " + s.reason)

@@ -126,11 +126,7 @@ func (m *machine) describe(s *service) spec.ServiceStatus {
 			st.Next = "make room where the logs are, or have the other services write less"
 		}
 	case s.logs.full > 0:
-		times := "once"
-		if s.logs.full > 1 {
-			times = fmt.Sprintf("%d times", s.logs.full)
-		}
-		st.Warnings = append(st.Warnings, fmt.Sprintf("its log reached %d MiB %s; what is older than the log before it is gone", maxLog>>20, times))
+		st.Warnings = append(st.Warnings, fmt.Sprintf("its log reached %d MiB %s; what is older than the log before it is gone", maxLog>>20, times(s.logs.full)))
 		if st.Next == "" {
 			st.Next = "have it write less, or to a log_file that somebody looks after"
 		}
@@ -171,4 +167,12 @@ func (m *machine) progress(s *service) (reason, next string) {
 			fmt.Sprintf("`herd logs %s` shows what it wrote; the start has failed after %v", s.name, readyTimeout(*s.Start.Exec))
 	}
 	return fmt.Sprintf("its start has not ended after %v", took), ""
+}
+
+// times is a number in words of a sentence.
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
