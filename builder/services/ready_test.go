@@ -217,6 +217,7 @@ simple_service("more", log_rotation, [log_rotation_rule(["/srv/log"], compress =
 			[]string{"logrotate.conf", "cron-log-rotation", "job-log-rotation"},
 			[]string{"log-rotation", "cron"},
 		},
+		{"logs_default", `load("@osbuild//logs.star", "log_rotation")`, `service(log_rotation)`, []string{"logrotate.conf"}, nil},
 		{
 			"go_service", `load("@osbuild//programs.star", "go_service", "go_service_configuration")`, `service(go_service, go_service_configuration(
 	"one", src = local_file(".", name = "src"), package = "./cmd/one", args = ["-v"], env = {"MODE": "fast"}, port = 8000, open_files = 5000, reload = "SIGHUP",
@@ -319,6 +320,9 @@ func TestReadyTypeErrors(t *testing.T) {
 		{"user of a job", cron, `service(cron, cron_configuration(jobs = [cron_job("a", "@daily", ["/x"], user = "bob")]))`, `the user "bob" is not declared`},
 		{"a contribution of another kind", cron, `simple_service("b", cron, ["x"])`, `want cron_job, got string`},
 		{"relative log", logs, `service(log_rotation, log_rotation_configuration(rules = [log_rotation_rule(["a.log"])]))`, `"a.log" is not an absolute path`},
+		{"size", logs, `service(log_rotation, log_rotation_configuration(rules = [log_rotation_rule(["/a"], max_size = "big")]))`, `field max_size: `},
+		{"mode", logs, `service(log_rotation, log_rotation_configuration(rules = [log_rotation_rule(["/a"], create = "0890 root")]))`, `field create: `},
+		{"group of a rotation", logs, `service(log_rotation, log_rotation_configuration(rules = [log_rotation_rule(["/a"], user = "alice")]))`, `field user: `},
 		{"frequency", logs, `service(log_rotation, log_rotation_configuration(rules = [log_rotation_rule(["/a"], "often")]))`, `"often" is none of daily`},
 		{"time of rotation", logs, `service(log_rotation, log_rotation_configuration(schedule = "often"))`, `is not a time`},
 		{"no value", programs, `service(go_service)`, `go_service`},
