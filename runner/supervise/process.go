@@ -48,22 +48,29 @@ type child struct {
 
 func (c *child) pid() int { return c.id }
 
-// signal signals the process group of c. A daemon that was adopted may be in
-// its starter's group; ours is never signalled.
+// signal signals the process group of c.
 func (c *child) signal(sig syscall.Signal) {
 	if c.gone {
 		return
 	}
-	group := c.id
-	if c.adopt {
-		pgid, err := unix.Getpgid(c.id)
-		if err != nil || pgid == unix.Getpgrp() || pgid <= 1 {
-			_ = unix.Kill(c.id, sig)
-			return
-		}
-		group = pgid
+	if group := c.group(); group != 0 {
+		_ = unix.Kill(-group, sig)
+		return
 	}
-	_ = unix.Kill(-group, sig)
+	_ = unix.Kill(c.id, sig)
+}
+
+// group is the process group of c that may be signalled. A daemon that was
+// adopted may be in its starter's; ours is nobody's to signal, and 0 here.
+func (c *child) group() int {
+	if !c.adopt {
+		return c.id
+	}
+	pgid, err := unix.Getpgid(c.id)
+	if err != nil || pgid == unix.Getpgrp() || pgid <= 1 {
+		return 0
+	}
+	return pgid
 }
 
 // spawn starts the process of a job in a session of its own.
@@ -206,9 +213,9 @@ func (s *supervisor) reap() {
 			return
 		}
 		c := s.children[pid]
-		if c != nil && c.leader {
-			// While the dead leader is not reaped nobody else can get its id.
-			_ = unix.Kill(-pid, sigkill)
+		if c != nil && (c.leader || c.adopt) {
+			// While the dead process is not reaped nobody else can get its ids.
+			c.signal(sigkill)
 		}
 		var status unix.WaitStatus
 		if _, err := unix.Wait4(pid, &status, 0, nil); err != nil || c == nil {

@@ -212,6 +212,9 @@ func (m *machine) exec(s *service) {
 			s.proc = nil
 			return
 		}
+		if j.process.PIDFile != "" && s.state == spec.StateStarting {
+			m.world.sweep(p, j)
+		}
 		m.ended(s, p, e, out)
 	})
 	if err != nil {
@@ -225,10 +228,10 @@ func (m *machine) exec(s *service) {
 	}
 	timeout := readyTimeout(j.process)
 	giveUp := func(why error) {
-		m.giveUp(s, why)
-		if j.process.PIDFile != "" {
+		if j.process.PIDFile != "" && s.proc == nil {
 			m.world.sweep(p, j)
 		}
+		m.giveUp(s, why)
 	}
 	stopWatch := m.world.await(p, j, func(pid int, err error) {
 		if s.attempt != attempt || s.state != spec.StateStarting {

@@ -26,7 +26,8 @@ func TestPIDFileTimeout(t *testing.T) {
 		daemon("group", sh("(sleep 1001 &); exit 0")),
 		daemon("session", sh("setsid sh -c 'sleep 1002 & sleep 1003' & exit 0")),
 		daemon("quiet", self("daemon", "1004")),
-		daemon("stays", sh("exec sleep 1005")),
+		daemon("stays", sh("setsid sleep 1005 & exec sleep 1005")),
+		daemon("breaks", sh("setsid sleep 1008 & sleep 1008 & exit 3")),
 		one("stranger", sh("(sleep 1006 &); exec sleep 1007")),
 	)
 	got := s.up()
@@ -38,7 +39,34 @@ func TestPIDFileTimeout(t *testing.T) {
 	if st := got["stranger"]; st.State != spec.StateRunning {
 		t.Errorf("%+v", st)
 	}
+	if st := got["breaks"]; st.State != spec.StateFailed || st.Reason != "it ended before it was ready: exit status 3" {
+		t.Errorf("%+v", st)
+	}
 	s.sleep("1006", "1007") // the stranger's alone
+}
+
+// TestDaemonGroup kills a daemon: what it forked goes with it.
+func TestDaemonGroup(t *testing.T) {
+	daemon := one("daemon", sh("(sleep 1009 & sleep 1010 & echo $! > $DIR/pid.new; mv $DIR/pid.new $DIR/pid); exit 0"))
+	daemon.Start.Exec.PIDFile = "$DIR/pid"
+	s := boot(t, false, daemon, one("other", sh("exec sleep 1011")))
+	if st := s.up()["daemon"]; st.State != spec.StateRunning {
+		t.Fatalf("%+v", st)
+	}
+	s.sleep("1009", "1010", "1011")
+	if e := s.run("/bin/sh", "-c", "kill -9 $(cat $DIR/pid)"); e.Status() != 0 {
+		t.Fatalf("%+v", e)
+	}
+	s.sleep("1011")
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		st := s.ask(spec.Request{Op: spec.OpStatus, Service: "daemon"}).Services[0]
+		if st.State == spec.StateFailed && strings.HasPrefix(st.Reason, "it ended: killed by SIGKILL") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", st)
+		}
+	}
 }
 
 // sleep waits until these processes sleep, and no others.
