@@ -42,21 +42,31 @@ func readStat(pid int) (procStat, error) {
 	if err != nil {
 		return procStat{}, err
 	}
-	// "PID (NAME) STATE PPID PGRP SESSION …", where NAME may hold anything.
+	st, err := parseStat(data)
+	if err != nil {
+		return procStat{}, fmt.Errorf("cannot read /proc/%d/stat: %w", pid, err)
+	}
+	return st, nil
+}
+
+// parseStat reads "PID (NAME) STATE PPID PGRP SESSION …". The name is the
+// process's to choose and may hold anything, brackets and line breaks too.
+func parseStat(data []byte) (st procStat, err error) {
 	_, rest, _ := bytes.Cut(data[max(bytes.LastIndexByte(data, ')'), 0):], []byte(" "))
 	fields := strings.Fields(string(rest))
 	const beganAt = 19
 	if len(fields) <= beganAt {
-		return procStat{}, fmt.Errorf("cannot read /proc/%d/stat", pid)
+		return st, fmt.Errorf("it has %d fields behind the name", len(fields))
 	}
-	var st procStat
 	for i, to := range []*int{&st.parent, &st.group, &st.session} {
 		if *to, err = strconv.Atoi(fields[i+1]); err != nil {
 			return procStat{}, err
 		}
 	}
-	st.began, err = strconv.ParseUint(fields[beganAt], 10, 64)
-	return st, err
+	if st.began, err = strconv.ParseUint(fields[beganAt], 10, 64); err != nil {
+		return procStat{}, err
+	}
+	return st, nil
 }
 
 // parentOf reads a process's parent.
