@@ -51,7 +51,7 @@ func (s *Store) survey(o GCOptions, clean bool) (*collection, error) {
 	}
 	// The leases come first: who ends one now has registered everything
 	// before, so that the info files, which are read later, tell of it.
-	leased, err := s.leaseRoots()
+	leased, err := s.leaseRoots(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -79,8 +79,8 @@ func (s *Store) survey(o GCOptions, clean bool) (*collection, error) {
 	return c, s.findStray(c)
 }
 
-// leaseRoots returns what living leases protect.
-func (s *Store) leaseRoots() ([]Root, error) {
+// leaseRoots returns what living leases protect, without that of but.
+func (s *Store) leaseRoots(but *Lease) ([]Root, error) {
 	states, err := s.leases()
 	if err != nil {
 		return nil, err
@@ -89,6 +89,9 @@ func (s *Store) leaseRoots() ([]Root, error) {
 	for _, st := range states {
 		if st.dead != nil {
 			_ = st.dead.Close() // only read
+			continue
+		}
+		if but != nil && st.id == but.id {
 			continue
 		}
 		for _, p := range st.paths {
@@ -274,7 +277,7 @@ func (s *Store) WhyAlive(p Path) ([]string, error) {
 	}
 	var leased []Root
 	if err == nil {
-		leased, err = s.leaseRoots()
+		leased, err = s.leaseRoots(nil)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot find out what keeps %s: %w", p, err)

@@ -77,7 +77,8 @@ func everything(root, src string, f fsys.FS) (err error) {
 	}
 	// What a builder writes does not go through the store's file system.
 	out := temp + "/out"
-	if err := errors.Join(os.MkdirAll(out+"/sub", 0o755), os.WriteFile(out+"/sub/f", []byte(scratchA+" "+store.Path(a.Path)), 0o644), os.Symlink(string(scratchA), out+"/l")); err != nil {
+	if err := errors.Join(os.MkdirAll(out+"/sub", 0o755), os.WriteFile(out+"/sub/f", []byte(scratchA+" "+store.Path(a.Path)), 0o644),
+		os.WriteFile(out+"/one", make([]byte, 2000), 0o644), os.WriteFile(out+"/sub/two", make([]byte, 2000), 0o644), os.Symlink(string(scratchA), out+"/l")); err != nil {
 		return err
 	}
 	o, err := s.AddOutput(ctx, l, store.Output{Name: "out", Physical: out, Scratch: scratchA, Candidates: []store.Path{a.Path}})
@@ -97,6 +98,9 @@ func everything(root, src string, f fsys.FS) (err error) {
 		return err
 	}
 	if err := l.Close(); err != nil {
+		return err
+	}
+	if _, err := s.Optimise(ctx, nil); err != nil {
 		return err
 	}
 	if _, err := s.GC(ctx, store.GCOptions{}); err != nil {

@@ -78,7 +78,7 @@ func (s *Store) collect(ctx context.Context, o GCOptions) (GCResult, error) {
 	if uerr := flock(f, unix.LOCK_UN); err == nil {
 		err = uerr
 	}
-	return c.result(), errors.Join(err, s.emptyTrash())
+	return c.result(), errors.Join(err, s.emptyTrash(), s.sweepLinks(ctx))
 }
 
 // condemn makes the dead invalid and moves them to the trash. Every state in

@@ -152,6 +152,10 @@ func (s *Store) mend(boots []string) error {
 	if err := s.dropIndex(); err != nil {
 		return err
 	}
+	// What a damaged item had may have a name there, too.
+	if err := fsys.RemoveTree(s.fs, s.at(linksFolder)); err != nil {
+		return err
+	}
 	if err := s.fs.Sync(s.root); err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ const (
 	ProblemContent   = "content"   // the tree has another hash than registered
 	ProblemAddress   = "address"   // the path does not follow from the content
 	ProblemUnread    = "unreadable"
+	ProblemLink      = "link" // a name in the folder links lies; Path is its place
 )
 
 // Problem is one thing that is wrong.
@@ -52,7 +53,8 @@ type Report struct {
 	Problems []Problem // sorted by path
 }
 
-// Verify checks items and changes nothing. An item that is deleted while it
+// Verify checks items and changes none. A check of all contents also drops the
+// links that lie (see Optimise). An item that is deleted while it
 // runs is no problem.
 func (s *Store) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	r, err := s.verify(ctx, o)
@@ -108,6 +110,11 @@ func (s *Store) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 			r.Checked++
 		}
 		r.Problems = append(r.Problems, problems...)
+	}
+	if o.Contents && o.Paths == nil {
+		problems, err := s.verifyLinks(ctx)
+		r.Problems = append(r.Problems, problems...)
+		return r, err
 	}
 	return r, nil
 }
