@@ -184,6 +184,7 @@ func TestReadyTypes(t *testing.T) {
 			[]string{"nginx.conf", "nginx-probe.conf", "check-nginx"},
 			[]string{"nginx"},
 		},
+		{"nginx_default", `load("@osbuild//web.star", "nginx", "nginx_configuration")`, `service(nginx, nginx_configuration(access_log = None))`, []string{"nginx.conf"}, []string{"nginx"}},
 		{
 			"redis", `load("@osbuild//databases.star", "redis", "redis_configuration")`, `service(redis, redis_configuration(
 	port = 7000, unix_socket = "/run/redis/socket", append_only = True, max_memory = "100mb", max_memory_policy = "allkeys-lru",
