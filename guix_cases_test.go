@@ -23,7 +23,7 @@ import (
 var caseSections = []string{
 	"services.scm", "accounts.scm", "configuration.scm", "file-systems.scm", "guix-system.sh",
 	"The shepherd", "containers.scm", "Virtual machines",
-	"Rootless podman", "Systems in containers", "Essential services", "What a careless implementation misses",
+	"Rootless podman", "Systems in containers", "Essential services", "Ready services", "What a careless implementation misses",
 }
 
 // TestGuixCases holds docs/guix-cases.md against the tests: each row names at
