@@ -395,8 +395,11 @@ func upgrade(t *testing.T, m *machine) {
 			}
 		}
 	}
-	if log := m.file("var/log/services/web.log"); !strings.HasSuffix(log, "[A=b MAINPID="+log[strings.LastIndex(log, "=")+1:]) || !strings.Contains(log, "0 waits in [A=c]\n") {
-		t.Errorf("web's log does not show its new definition:\n%s", log)
+	const log = "var/log/services/web.log"
+	for deadline := time.Now().Add(patience); !strings.Contains(m.file(log), "0 waits in [A=c]\n"); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("web's log does not show its new definition:\n%s", m.file(log))
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ package supervise
 
 import (
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,9 @@ import (
 // are, and never write their PID file: their services fail, and nothing of them
 // is left. A stranger that does the same stays.
 func TestPIDFileTimeout(t *testing.T) {
+	if _, err := exec.LookPath("setsid"); err != nil {
+		t.Skipf("SKIP-ENV: no program to start others in a session of their own: %v", err)
+	}
 	daemon := func(name string, p *spec.Process) spec.Service {
 		p.PIDFile = "$DIR/no-" + name
 		p.Ready = &spec.Ready{Kind: spec.ReadyPath, Path: "/", TimeoutMS: 400}

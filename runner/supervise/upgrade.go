@@ -29,6 +29,14 @@ func (s *service) working() bool {
 	return false
 }
 
+// atOnce says that the definition of s may change now: s is at rest, or it is a
+// name for what it requires, of which nothing runs.
+func (s *service) atOnce() bool {
+	name := func(def spec.Service) bool { return reflect.DeepEqual(def.Start, spec.Start{}) }
+	return !s.working() || s.state == spec.StateRunning && !s.Transient && name(s.Service) &&
+		len(s.next) == 1 && s.next[0].holders == 1 && name(s.next[0].def)
+}
+
 // leave is called when s has run and is over.
 func (m *machine) leave(s *service) {
 	if s.Transient && !m.goingDown {
@@ -110,13 +118,17 @@ func (m *machine) upgrade(plan spec.ServicePlan, tx *transaction, done func(spec
 		switch {
 		case obsolete[s]:
 			up.Unloaded = append(up.Unloaded, s.name)
-		case len(s.next) > 0 && s.working():
+		case len(s.next) > 0 && !s.atOnce():
 			up.Restart = append(up.Restart, s.name)
 		}
 	}
+	var names []*service
 	for _, s := range m.services {
-		if !s.gone && len(s.next) > 0 && !s.working() && m.release(s, true) {
+		if !s.gone && len(s.next) > 0 && s.atOnce() && m.release(s, true) {
 			up.Replaced = append(up.Replaced, s.name)
+			if s.working() {
+				names = append(names, s)
+			}
 		}
 	}
 	m.unload(obsolete, func() {
@@ -127,7 +139,7 @@ func (m *machine) upgrade(plan spec.ServicePlan, tx *transaction, done func(spec
 		}
 		m.check()
 		m.upgrading = false
-		m.startNew(plan, tx, &up, func(err error) {
+		m.startNew(plan, names, tx, &up, func(err error) {
 			for _, list := range []*[]string{&up.Unloaded, &up.Replaced, &up.Restart, &up.Started} {
 				slices.Sort(*list)
 			}
@@ -181,7 +193,7 @@ func (m *machine) obsolete(matched map[string][]*service) map[*service]bool {
 		}
 		stays[s] = true
 		def := s.Service
-		if len(s.next) > 0 && !s.working() {
+		if len(s.next) > 0 && s.atOnce() {
 			return // what its successors require is in their plan
 		}
 		for _, name := range def.Requirement {
@@ -230,14 +242,26 @@ func (m *machine) unload(list map[*service]bool, done func()) {
 	one()
 }
 
-// startNew starts what the plan has start by itself and does not run.
-func (m *machine) startNew(plan spec.ServicePlan, tx *transaction, up *spec.Upgrade, done func(error)) {
-	var starting []*service
+// startNew starts what the plan has start by itself and does not run, and what
+// names that run stand for now.
+func (m *machine) startNew(plan spec.ServicePlan, names []*service, tx *transaction, up *spec.Upgrade, done func(error)) {
+	var starting, candidates []*service
 	for _, def := range plan.Services {
-		if !def.AutoStart || len(def.Provision) == 0 {
+		if def.AutoStart && len(def.Provision) > 0 {
+			candidates = append(candidates, m.byName[def.Provision[0]])
+		}
+	}
+	for _, n := range names {
+		for _, name := range n.Requirement {
+			candidates = append(candidates, m.byName[name])
+		}
+	}
+	seen := map[*service]bool{}
+	for _, s := range candidates {
+		if seen[s] {
 			continue
 		}
-		s := m.byName[def.Provision[0]]
+		seen[s] = true
 		switch {
 		case s == nil || s.working() || !s.enabled || len(s.next) > 0:
 		case s.state == spec.StateDone && s.Start.Homes == nil:
