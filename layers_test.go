@@ -29,6 +29,9 @@ var layers = map[string][]string{
 	"store/cache/narinfo":   {"store"},
 	"store/cache/signature": {"store"},
 	"store/cache/location":  {"store/cache/codec", "store/fsys"},
+	"store/cache/origin":    {"store/cache", "store/cache/location", "store/cache/narinfo", "store/cache/signature", "store", "store/nar"},
+	"store/cache/serve":     {"store/cache/origin", "store/cache", "store/cache/codec", "store/cache/narinfo", "store/cache/signature", "store"},
+	"store/cache/nixtest":   {"store"},
 	"store/cache":           {"store/cache/codec", "store/cache/narinfo", "store/cache/signature", "store/cache/location", "closure", "store", "store/nar"},
 
 	"closure/graph":   {},

@@ -160,6 +160,27 @@ func (s *Store) Info(p Path) (Info, error) {
 	return i, nil
 }
 
+// Lookup returns the info of the item with this digest, whatever its name. If
+// there is none, the error wraps [ErrNotFound].
+func (s *Store) Lookup(digest string) (Info, error) {
+	p, err := parseBase(digest + "-any")
+	if err != nil {
+		return Info{}, fmt.Errorf("%w: %w", err, ErrNotFound)
+	}
+	text, err := readSmall(s.infoPath(p))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Info{}, fmt.Errorf("cannot find an item %s in the store at %s: %w", digest, s.root, ErrNotFound)
+	}
+	if err != nil {
+		return Info{}, fmt.Errorf("cannot read the info of %s: %w", digest, err)
+	}
+	i, err := DecodeInfo(text)
+	if err != nil {
+		return Info{}, &InfoError{Path: p, File: s.infoPath(p), Err: err}
+	}
+	return s.Info(i.Path)
+}
+
 // readSmall is os.ReadFile without what that does for pipes and devices, which
 // takes longer than the reading of a small file; a closure has hundreds.
 func readSmall(path string) ([]byte, error) {

@@ -14,6 +14,7 @@ import (
 	"osbuild/store"
 	"osbuild/store/cache"
 	"osbuild/store/cache/location"
+	"osbuild/store/cache/origin"
 	"osbuild/store/cache/signature"
 	"osbuild/store/fsys"
 )
@@ -33,6 +34,9 @@ func (a *app) openLocation(url, token string) (location.Location, error) {
 		dir, err := filepath.Abs(rest)
 		if err != nil {
 			return nil, err
+		}
+		if _, err := os.Stat(filepath.Join(dir, "root.json")); err == nil {
+			return openRoot(dir)
 		}
 		disk := a.fs
 		if disk == nil {
@@ -55,6 +59,15 @@ func (a *app) openCache(ctx context.Context, url string) (*cache.Cache, error) {
 		return nil, err
 	}
 	return cache.Open(ctx, l)
+}
+
+// openRoot shows the store of another root as a cache.
+func openRoot(dir string) (location.Location, error) {
+	s, err := store.Open(dir, store.Options{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	return origin.Place{Origin: &origin.Origin{Store: s, Priority: origin.DefaultPriority}}, nil
 }
 
 // uploadDir is where uploads wait; it goes with the lease.

@@ -39,7 +39,7 @@ type runFunc func(ctx context.Context, a *app, args []string) error
 
 // verbs lists all commands; each stands in a file of its own name.
 func verbs() []verb {
-	list := []verb{buildVerb(), runContainerVerb(), imageVerb(), evalVerb(), doctorVerb(), docVerb(), graphVerb(), lockVerb(), searchVerb(), keygenVerb(), signVerb(), pushVerb(), pullVerb(), cacheInfoVerb()}
+	list := []verb{buildVerb(), runContainerVerb(), imageVerb(), evalVerb(), doctorVerb(), docVerb(), graphVerb(), lockVerb(), searchVerb(), keygenVerb(), signVerb(), pushVerb(), pullVerb(), cacheInfoVerb(), serveVerb()}
 	list = append(list, containerVerbs()...)
 	list = append(list, storeVerbs()...)
 	sort.Slice(list, func(i, j int) bool { return list[i].name < list[j].name })

@@ -56,7 +56,7 @@ func Open(ctx context.Context, l location.Location) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the cache %s: %w", l, err)
 	}
-	return &Cache{Location: l, About: about, lacks: make(map[string]time.Time)}, nil
+	return &Cache{Location: l, About: about}, nil
 }
 
 // Create opens a cache for writing, and makes one where there is none.
@@ -69,7 +69,7 @@ func Create(ctx context.Context, l location.Location) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the cache %s: %w", l, err)
 	}
-	return &Cache{Location: l, About: about, lacks: make(map[string]time.Time)}, nil
+	return &Cache{Location: l, About: about}, nil
 }
 
 func readAbout(ctx context.Context, l location.Location) (narinfo.About, error) {
@@ -127,6 +127,9 @@ func (c *Cache) ask(ctx context.Context, name string) ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if errors.Is(err, fs.ErrNotExist) {
+		if c.lacks == nil {
+			c.lacks = make(map[string]time.Time)
+		}
 		c.lacks[name] = time.Now()
 		return nil, store.ErrNotFound
 	}

@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: The osbuild authors
+// SPDX-License-Identifier: Apache-2.0
+
+package origin
+
+import (
+	"errors"
+	"io/fs"
+	"sync"
+	"time"
+
+	"osbuild/store"
+)
+
+// keepFor is how long an item is protected after somebody asked for it, at
+// least: who got its narinfo will come for its archive.
+const keepFor = 10 * time.Minute
+
+// keeper protects items by leases. A lease only grows, so after a while a new
+// one takes its place; it stays for as long again, and until the last who
+// uses it is done.
+type keeper struct {
+	mu            sync.Mutex
+	current, last *held
+	closed        error
+}
+
+type held struct {
+	lease   *store.Lease // nil for a store that others write
+	born    time.Time
+	users   int
+	retired bool
+}
+
+// keep protects an item; release ends what is certain of it.
+func (k *keeper) keep(s *store.Store, p store.Path) (release func(), err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.current == nil || time.Since(k.current.born) > keepFor {
+		l, err := s.NewLease("serving")
+		if err != nil && !errors.Is(err, store.ErrReadOnly) && !errors.Is(err, fs.ErrPermission) {
+			return nil, err
+		}
+		k.retire(k.last)
+		k.last, k.current = k.current, &held{lease: l, born: time.Now()}
+	}
+	h := k.current
+	if h.lease != nil {
+		if err := h.lease.Add(p); err != nil {
+			return nil, err
+		}
+	}
+	h.users++
+	return func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		h.users--
+		k.end(h)
+	}, nil
+}
+
+// retire ends a lease when nobody uses it any more.
+func (k *keeper) retire(h *held) {
+	if h != nil {
+		h.retired = true
+		k.end(h)
+	}
+}
+
+func (k *keeper) end(h *held) {
+	if h.retired && h.users == 0 {
+		k.closed = errors.Join(k.closed, h.lease.Close())
+	}
+}
+
+func (k *keeper) close() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.retire(k.last)
+	k.retire(k.current)
+	k.last, k.current = nil, nil
+	return k.closed
+}
