@@ -34,6 +34,9 @@ func (d *Debian) Validate() error {
 	return nil
 }
 
+// zoneData is the package of the files of /usr/share/zoneinfo.
+const zoneData = "tzdata"
+
 // packages are the items of a system's packages: those that its source adds,
 // then those that it names.
 func (o *OperatingSystem) packages(env *service.Env) ([]string, error) {
@@ -48,7 +51,13 @@ func (o *OperatingSystem) packages(env *service.Env) ([]string, error) {
 			return nil, err
 		}
 	}
-	for _, name := range o.Packages {
+	names := o.Packages
+	byName := func(p string) bool { return !strings.HasPrefix(p, "/") }
+	if o.Timezone != "" && slices.ContainsFunc(names, byName) && !slices.Contains(names, zoneData) {
+		// /etc/localtime leads into it.
+		names = append(slices.Clone(names), zoneData)
+	}
+	for _, name := range names {
 		item, err := services.PackageItem(env, name, o.Pos)
 		if err != nil {
 			return nil, err

@@ -36,7 +36,7 @@ type OperatingSystem struct {
 	PAMServices        []*services.PAMService        `star:"pam_services" doc:"How programs authenticate users."`
 	Sudoers            string                        `star:"sudoers" doc:"The file to use as /etc/sudoers; visudo checks it when the system is built. By default root and the members of wheel and sudo may become anybody."`
 	Locale             string                        `star:"locale" doc:"The locale of login sessions."`
-	Timezone           string                        `star:"timezone" doc:"The time zone, such as \"Europe/Paris\"; with one, /etc/localtime leads to its file in /usr/share/zoneinfo."`
+	Timezone           string                        `star:"timezone" doc:"The time zone, such as \"Europe/Paris\"; with one, /etc/localtime leads to its file in /usr/share/zoneinfo, and a system of packages has the package tzdata."`
 	EssentialServices  any                           `star:"essential_services" doc:"A function that gets the list of essential services and returns the list to use."`
 
 	// contained says what the system is as a container; nil: it is none.

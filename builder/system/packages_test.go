@@ -94,3 +94,30 @@ func TestSudoers(t *testing.T) {
 		})
 	}
 }
+
+// TestTimezone holds that a system of packages has the files of time zones.
+func TestTimezone(t *testing.T) {
+	for _, tt := range []struct {
+		summary  string
+		packages []string
+		zone     string
+		asked    string
+	}{
+		{"a zone and packages", []string{"curl"}, "Europe/Paris", "curl tzdata"},
+		{"a zone and the package itself", []string{"tzdata", "curl"}, "Europe/Paris", "tzdata curl"},
+		{"packages", []string{"curl"}, "", "curl"},
+		{"a zone and no packages", nil, "Europe/Paris", ""},
+	} {
+		t.Run(tt.summary, func(t *testing.T) {
+			env := newEnv(t)
+			s := &shelf{graph: env.Graph}
+			env.Packages = s
+			o := New()
+			o.Packages, o.Timezone = tt.packages, tt.zone
+			lower(t, env, o)
+			if got := strings.Join(s.asked, " "); got != tt.asked {
+				t.Errorf("packages asked for: %q, want %q", got, tt.asked)
+			}
+		})
+	}
+}
