@@ -42,6 +42,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// holdActivation is the documentation of a single service whose system hangs in
+// its activation until the file hold is removed.
+const holdActivation = "hold the activation"
+
 // testInit is a system's init over a plan, with its folders below dir.
 func testInit(dir string) int {
 	if os.Getpid() == 1 {
@@ -62,7 +66,7 @@ func testInit(dir string) int {
 	return Run(Options{
 		Plan: plan,
 		Activate: func(exec func(string, spec.Process) error) []spec.StepStatus {
-			err := exec("step", spec.Process{Argv: []string{"/bin/sh", "-c", "echo activated; exit 4"}})
+			err := exec("step", *sh("until ! test -e " + dir + "/hold; do sleep 0.01; done; echo activated; exit 4"))
 			return []spec.StepStatus{{Phase: spec.PhaseUser, Name: "step", Reason: fmt.Sprint(err)}}
 		},
 		Names: func() account.Names {
@@ -136,6 +140,11 @@ func boot(t *testing.T, sub bool, services ...spec.Service) *system {
 	}
 	if err := os.WriteFile(filepath.Join(s.dir, "plan"), data, 0o644); err != nil {
 		t.Fatal(err)
+	}
+	if len(services) == 1 && services[0].Documentation == holdActivation {
+		if err := os.WriteFile(filepath.Join(s.dir, "hold"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

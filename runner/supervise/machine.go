@@ -106,16 +106,18 @@ type machine struct {
 	services   []*service
 	byName     map[string]*service
 	activation []spec.StepStatus
-	booted     bool
-	goingDown  bool
-	upgrading  bool
+	// steps are the programs of the activation that run, and since when.
+	steps     map[string]time.Time
+	booted    bool
+	goingDown bool
+	upgrading bool
 	// unsettled is how many services the boot still waits for.
 	unsettled int
 	settled   []func()
 }
 
 func newMachine(plan spec.ServicePlan, w world, e effects) *machine {
-	m := &machine{world: w, effects: e, byName: map[string]*service{}}
+	m := &machine{world: w, effects: e, byName: map[string]*service{}, steps: map[string]time.Time{}}
 	for _, sp := range plan.Services {
 		m.add(sp)
 	}

@@ -32,7 +32,7 @@ func (s *supervisor) handle(c *conn, req spec.Request) {
 	case spec.OpWait:
 		s.machine.wait(time.Duration(req.TimeoutMS)*time.Millisecond, func(timedOut bool) {
 			c.reply(spec.Reply{
-				ID: req.ID, TimedOut: timedOut, Activation: s.machine.activation,
+				ID: req.ID, TimedOut: timedOut, Activation: s.machine.activationStatus(),
 				Services: s.machine.status(s.machine.services...),
 			})
 		})
@@ -41,12 +41,12 @@ func (s *supervisor) handle(c *conn, req spec.Request) {
 		switch req.Service {
 		case "":
 			c.reply(spec.Reply{
-				ID: req.ID, Activation: s.machine.activation,
+				ID: req.ID, Activation: s.machine.activationStatus(),
 				Services: s.machine.status(s.machine.services...),
 			})
 			return
 		case rootName:
-			c.reply(spec.Reply{ID: req.ID, Activation: s.machine.activation, Services: []spec.ServiceStatus{s.machine.root()}})
+			c.reply(spec.Reply{ID: req.ID, Activation: s.machine.activationStatus(), Services: []spec.ServiceStatus{s.machine.root()}})
 			return
 		}
 	case spec.OpRun:

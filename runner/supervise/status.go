@@ -6,6 +6,7 @@ package supervise
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -86,6 +87,29 @@ func (m *machine) logLost(name string, err error) {
 	}
 }
 
+// stepBegins notes that the program of an activation step runs, until end is
+// called.
+func (m *machine) stepBegins(name string) (end func()) {
+	m.steps[name] = m.world.now()
+	return func() { delete(m.steps, name) }
+}
+
+// activationStatus is how the activation went, with what of it still runs.
+func (m *machine) activationStatus() []spec.StepStatus {
+	out := m.activation
+	for _, name := range slices.Sorted(maps.Keys(m.steps)) {
+		out = append(out[:len(out):len(out)], spec.StepStatus{
+			Phase: spec.PhaseUser, Name: name,
+			Reason: fmt.Sprintf("its program has not ended after %v; until it ends no service starts", m.took(m.steps[name])),
+		})
+	}
+	return out
+}
+
+func (m *machine) took(since time.Time) time.Duration {
+	return m.world.now().Sub(since).Round(time.Second)
+}
+
 // status describes services for a reply.
 func (m *machine) status(services ...*service) []spec.ServiceStatus {
 	out := make([]spec.ServiceStatus, 0, len(services))
@@ -118,6 +142,10 @@ func (m *machine) describe(s *service) spec.ServiceStatus {
 		if st.Reason == "" {
 			st.Reason, st.Next = m.progress(s)
 		}
+	case spec.StateStopped:
+		if !m.booted && s.AutoStart && st.Reason == "" {
+			st.Reason = "it waits for the activation of the system"
+		}
 	}
 	switch {
 	case s.logs.lost != "":
@@ -142,7 +170,7 @@ func (m *machine) describe(s *service) spec.ServiceStatus {
 
 // progress says what a start waits for.
 func (m *machine) progress(s *service) (reason, next string) {
-	took := m.world.now().Sub(s.since).Round(time.Second)
+	took := m.took(s.since)
 	switch {
 	case !s.launched:
 		var waits []string

@@ -171,8 +171,13 @@ func (s *supervisor) activate() {
 func (s *supervisor) runStep(name string, p spec.Process) error {
 	done := make(chan error, 1)
 	s.post(func() {
-		_, err := s.spawn(job{name: name, process: p}, func(e spec.Exit, out output) { done <- exitError(e, out.last) })
+		end := s.machine.stepBegins(name)
+		_, err := s.spawn(job{name: name, process: p}, func(e spec.Exit, out output) {
+			end()
+			done <- exitError(e, out.last)
+		})
 		if err != nil {
+			end()
 			done <- err
 		}
 	})

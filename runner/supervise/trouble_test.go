@@ -5,6 +5,7 @@ package supervise
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -157,6 +158,29 @@ func TestTrouble(t *testing.T) {
 	}
 	if n := len(s.file("log/talks.log")) + len(s.file("log/talks.log.1")); n > 2*maxLog {
 		t.Errorf("the logs of a talkative service have %d bytes", n)
+	}
+}
+
+// TestHangingActivation asks a system whose activation does not end.
+func TestHangingActivation(t *testing.T) {
+	web := one("web", sh("exec sleep 1000"))
+	web.Documentation = holdActivation
+	s := boot(t, false, web)
+	r := s.ask(spec.Request{Op: spec.OpWait, TimeoutMS: 200})
+	if !r.TimedOut || len(r.Activation) != 1 || r.Activation[0].Name != "step" || !strings.HasPrefix(r.Activation[0].Reason, "its program has not ended after") {
+		t.Errorf("%+v", r)
+	}
+	if st := r.Services[0]; st.State != spec.StateStopped || st.Reason != "it waits for the activation of the system" {
+		t.Errorf("%+v", st)
+	}
+	if err := os.Remove(s.dir + "/hold"); err != nil {
+		t.Fatal(err)
+	}
+	if st := s.up()["web"]; st.State != spec.StateRunning || st.Reason != "" {
+		t.Errorf("%+v", st)
+	}
+	if r := s.ask(spec.Request{Op: spec.OpStatus}); len(r.Activation) != 1 || r.Activation[0].Reason != "exit status 4: activated" {
+		t.Errorf("%+v", r.Activation)
 	}
 }
 
