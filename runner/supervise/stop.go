@@ -209,12 +209,12 @@ func (m *machine) stopByProgram(s *service, grace time.Duration) {
 			return
 		}
 		if err := exitError(e, out.last); err != nil {
-			m.world.say(fmt.Sprintf("%s: its stop program failed: %v", s.name, err))
+			m.stopFailed(s, err)
 		}
 		finish()
 	})
 	if err != nil {
-		m.world.say(fmt.Sprintf("%s: its stop program failed: %v", s.name, err))
+		m.stopFailed(s, err)
 		finish()
 		return
 	}
@@ -223,6 +223,16 @@ func (m *machine) stopByProgram(s *service, grace time.Duration) {
 			p.signal(sigkill)
 		}
 	})
+}
+
+// stopFailed notes that the stop program of s failed. What it should have ended
+// is killed after the grace.
+func (m *machine) stopFailed(s *service, err error) {
+	s.trouble = trouble{
+		fmt.Sprintf("its stop program failed: %v", err),
+		fmt.Sprintf("`herd logs %s` shows what it wrote; mend the stop of the service", s.name),
+	}
+	m.world.say(s.name + ": " + s.reason)
 }
 
 // unmount takes away the mount that the start of s made.
