@@ -172,30 +172,47 @@ func (l *logReader) output() output {
 	return l.kept.output()
 }
 
-// tail reads the end of a service's log.
+// tail reads the end of a service's log, also where the log has just begun
+// again.
 func (s *supervisor) tail(name string) (string, error) {
-	f, err := os.Open(s.logFile(name))
-	if errors.Is(err, os.ErrNotExist) {
-		return "", nil
+	file := s.logFile(name)
+	data, err := fileTail(file, logTail)
+	if err == nil && len(data) < logTail {
+		var before []byte
+		before, err = fileTail(file+".1", logTail-len(data))
+		data = append(before, data...)
 	}
 	if err != nil {
 		return "", fmt.Errorf("cannot read the log of %s: %w", name, err)
+	}
+	return string(data), nil
+}
+
+// fileTail reads the last lines of a file, up to n bytes of them. One that is
+// not there is empty.
+func fileTail(name string, n int) ([]byte, error) {
+	f, err := os.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	defer f.Close()
 	cut := false
-	if st, err := f.Stat(); err == nil && st.Size() > logTail {
-		_, err = f.Seek(-logTail, io.SeekEnd)
+	if st, err := f.Stat(); err == nil && st.Size() > int64(n) {
+		_, err = f.Seek(-int64(n), io.SeekEnd)
 		cut = err == nil
 	}
-	data, err := io.ReadAll(io.LimitReader(f, logTail))
+	data, err := io.ReadAll(io.LimitReader(f, int64(n)))
 	if err != nil {
-		return "", fmt.Errorf("cannot read the log of %s: %w", name, err)
+		return nil, err
 	}
 	if cut {
 		// The first line is most likely not a whole one.
 		_, data, _ = bytes.Cut(data, []byte("\n"))
 	}
-	return string(data), nil
+	return data, nil
 }
 
 // console writes lines to where boot messages go. Whoever reads it may be

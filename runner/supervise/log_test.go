@@ -59,6 +59,33 @@ func TestLogsAreBounded(t *testing.T) {
 	}
 }
 
+// TestTail reads the ends of logs.
+func TestTail(t *testing.T) {
+	s := &supervisor{Options: Options{LogDir: t.TempDir()}}
+	lines := func(n int) string { return strings.Repeat("a line of 20 bytes.\n", n) }
+	for _, tt := range []struct{ summary, before, now, want string }{
+		{"nothing", "", "", ""},
+		{"a short log", "", lines(3), lines(3)},
+		{"a long log", lines(9000), lines(9000), lines(logTail / 20)},
+		{"a log that has just begun again", lines(9000), "new\n", lines((logTail-4)/20) + "new\n"},
+		{"two short logs", lines(2), "new\n", lines(2) + "new\n"},
+	} {
+		t.Run(tt.summary, func(t *testing.T) {
+			for suffix, text := range map[string]string{".log": tt.now, ".log.1": tt.before} {
+				if err := os.WriteFile(filepath.Join(s.LogDir, "web"+suffix), []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got, err := s.tail("web"); err != nil || got != tt.want {
+				t.Errorf("%d bytes, want %d, %v", len(got), len(tt.want), err)
+			}
+		})
+	}
+	if got, err := s.tail("other"); err != nil || got != "" {
+		t.Errorf("the log of nobody: %q, %v", got, err)
+	}
+}
+
 // TestOutput looks at what becomes of lines of all sorts.
 func TestOutput(t *testing.T) {
 	p := sh(`printf 'plain\r\n\n  indented\n'; head -c 20000 /dev/zero | tr '\0' x; printf '\nno end'`)
