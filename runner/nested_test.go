@@ -50,21 +50,20 @@ grep -c ' /proc/' /proc/self/mounts
 grep -o 'NoNewPrivs:.*' /proc/self/status
 /usr/bin/busybox unshare -U -r -m -p -f sh -c 'mount -t proc proc /proc && echo proc of its own'
 `
-	// With the host's network, /sys is the host's, and nobody here gets another.
+	// With the host's network, /sys is the host's, and stays as it is shown.
+	const hosts = `mount -o remount,bind,rw /sys 2>/dev/null || echo locked`
 	const own = `/usr/bin/busybox unshare -U -r -n -m sh -c 'mount -t sysfs sysfs /sys && echo sysfs of its own'`
 	for _, network := range []string{spec.NetworkNone, spec.NetworkHost} {
 		t.Run(network, func(t *testing.T) {
 			r := newRig(t, nil)
-			o := r.options(script)
+			more, says := hosts, "locked\n"
 			if network == spec.NetworkNone {
-				o = r.options(script + own)
+				more, says = own, "sysfs of its own\n"
 			}
+			o := r.options(script + more)
 			o.Nested, o.Network = true, network
 			out := r.script(o)
-			want := "group 0::/\n1\nno file in sysfs\n0\nNoNewPrivs:\t0\nproc of its own\n"
-			if network == spec.NetworkNone {
-				want += "sysfs of its own\n"
-			}
+			want := "group 0::/\n1\nno file in sysfs\n0\nNoNewPrivs:\t0\nproc of its own\n" + says
 			if out != want {
 				t.Errorf("got %q, want %q", out, want)
 			}
