@@ -4,6 +4,7 @@
 package runner
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"osbuild/runner/cgroup"
 	"osbuild/runner/spec"
 )
 
@@ -224,6 +226,8 @@ func TestPlanStartsNothing(t *testing.T) {
 	r := newRig(t, nil)
 	o := r.options("")
 	o.StateDir = filepath.Join(r.dir, "kept")
+	o.Limits = cgroup.Limits{Memory: 1 << 20, PIDs: 7, CPUs: 0.5}
+	o.Publish = []Port{{netip.MustParseAddrPort("[::1]:8080"), 80}}
 	before := sums(t, r.dir)
 	plan, err := Plan(o)
 	if err != nil {
@@ -232,7 +236,11 @@ func TestPlanStartsNothing(t *testing.T) {
 	if after := sums(t, r.dir); after != before {
 		t.Errorf("the plan changed files:\n%s", after)
 	}
-	if !strings.Contains(plan.String(), spec.StoreDir) {
-		t.Errorf("got:\n%s", plan)
+	for _, want := range []string{
+		spec.StoreDir, "\nlimit cpu.max 50000 100000\nlimit memory.max 1048576\nlimit pids.max 7\nopen  [::1]:8080:80\n",
+	} {
+		if !strings.Contains(plan.String(), want) {
+			t.Errorf("%q is missing in:\n%s", want, plan)
+		}
 	}
 }

@@ -138,6 +138,10 @@ func prepare(ctx context.Context, o Options, dry bool) (_ *prepared, err error) 
 	}
 	p.plan.HostName, p.plan.Program, p.plan.Env = o.Container.HostName, p.argv, p.env
 	p.plan.IDs = p.who.onHost()
+	p.plan.Limits = o.Limits.Settings()
+	for _, port := range o.Publish {
+		p.plan.Publish = append(p.plan.Publish, port.String())
+	}
 	p.plan.Namespaces = append([]string{"user", "mnt"}, namesOf(p.namespaces)...)
 	return p, nil
 }

@@ -28,6 +28,9 @@ type Port struct {
 	Container uint16
 }
 
+// String is the port as on a command line.
+func (p Port) String() string { return fmt.Sprintf("%s:%d", p.Host, p.Container) }
+
 // ports are the published ports of a container. The runner accepts on the host
 // and has PID 1 connect inside: see [spec.PublishFD] for what crosses the border.
 type ports struct {
@@ -107,7 +110,7 @@ func listenError(port Port, err error) error {
 // published are the ports in words, for the registry.
 func (p *ports) published() (out []string) {
 	for _, port := range p.ports {
-		out = append(out, fmt.Sprintf("%s:%d", port.Host, port.Container))
+		out = append(out, port.String())
 	}
 	return out
 }

@@ -54,6 +54,14 @@ func (l Limits) settings() []setting {
 	return out
 }
 
+// Settings are the limits as files of a group and what is written to them.
+func (l Limits) Settings() (out []string) {
+	for _, s := range l.settings() {
+		out = append(out, s.file+" "+s.value)
+	}
+	return out
+}
+
 // limit sets the limits of a new group. They were asked for, so one that cannot
 // be set is an error.
 func (h Hierarchy) limit(r Request) error {

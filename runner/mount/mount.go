@@ -178,14 +178,17 @@ func (s Step) String() string {
 // Plan is everything that is done to make a root, in order, and what is then
 // started in it.
 type Plan struct {
-	// HostName, IDs, Namespaces and Program are what the runner adds to what
-	// this package plans: they are shown, the steps do not depend on them.
+	// What is not a step is what the runner adds to what this package plans: it
+	// is shown, the steps do not depend on it.
 	HostName   string     `json:"hostName,omitempty"`
 	IDs        spec.IDMap `json:"ids"`
 	Namespaces []string   `json:"namespaces,omitempty"`
 	Program    []string   `json:"program,omitempty"`
 	Env        []string   `json:"env,omitempty"`
-	Steps      []Step     `json:"steps"`
+	// Limits are settings of the control group, Publish the ports of the host.
+	Limits  []string `json:"limits,omitempty"`
+	Publish []string `json:"publish,omitempty"`
+	Steps   []Step   `json:"steps"`
 }
 
 // String prints the plan, one line a step.
@@ -206,6 +209,12 @@ func (p Plan) String() string {
 	for _, s := range p.Steps {
 		b.WriteString(s.String())
 		b.WriteByte('\n')
+	}
+	for _, l := range p.Limits {
+		fmt.Fprintf(&b, "limit %s\n", l)
+	}
+	for _, port := range p.Publish {
+		fmt.Fprintf(&b, "open  %s\n", port)
 	}
 	if p.HostName != "" {
 		fmt.Fprintf(&b, "host  name %s\n", p.HostName)
