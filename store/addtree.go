@@ -30,14 +30,12 @@ func (s *Store) HashTree(ctx context.Context, src string, f Filter) (Hash, int64
 	if h, size, ok := s.recall(print); ok {
 		return h, size, nil
 	}
-	sum := sha256.New()
-	e := nar.NewEncoder(sum)
-	if err := t.Encode(ctx, e, t.FileContents(ctx), nil); err != nil {
+	h, size, err := hashTree(ctx, t)
+	if err != nil {
 		return Hash{}, 0, fmt.Errorf("cannot hash %s: %w", src, err)
 	}
-	h := Hash(sum.Sum(nil))
-	s.remember(print, h, e.Offset())
-	return h, e.Offset(), nil
+	s.remember(print, h, size)
+	return h, size, nil
 }
 
 // AddTree adds the tree at src (a folder, file or link) as an item addressed

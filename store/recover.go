@@ -140,7 +140,7 @@ func (s *Store) mend(boots []string) error {
 		}
 	}
 	for _, i := range infos {
-		if problems := s.checkTree(context.Background(), i, true); len(problems) > 0 {
+		if problems := s.checkTree(context.Background(), i, true, nil); len(problems) > 0 {
 			if err := s.discard(i.Path); err != nil {
 				return err
 			}

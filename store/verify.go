@@ -5,13 +5,14 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"osbuild/store/nar"
 	"osbuild/store/refscan"
@@ -51,6 +52,9 @@ func (p Problem) String() string { return fmt.Sprintf("%s: %s: %s", p.Path, p.Ki
 type Report struct {
 	Checked  int
 	Problems []Problem // sorted by path
+	// Stray are entries of the store folder that are no items: what processes
+	// that died have left. They do not count, and a collection takes them.
+	Stray []string
 }
 
 // Verify checks items and changes none. A check of all contents also drops the
@@ -67,19 +71,19 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 
 func (s *Store) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	var r Report
+	infos, damaged, err := s.load()
+	if err != nil {
+		return r, err
+	}
 	paths := o.Paths
 	if paths == nil {
-		infos, damaged, err := s.load()
-		if err != nil {
-			return r, err
-		}
 		for p := range infos {
 			paths = append(paths, p)
 		}
 		for _, name := range damaged {
 			r.Problems = append(r.Problems, Problem{
 				Path: Path(s.at(infoFolder, name)), Kind: ProblemInfo,
-				Detail: "the info file is damaged, so its item does not count (osbuild store gc removes both)",
+				Detail: "the info file is damaged, so its item does not count (osbuild store repair mends it; osbuild store gc removes both)",
 			})
 		}
 	}
@@ -98,11 +102,17 @@ func (s *Store) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 			return r, err
 		}
 	}
+	var refs *refscan.Scanner
+	if o.Contents {
+		if refs, err = scannerOf(infos); err != nil {
+			return r, err
+		}
+	}
 	for _, p := range paths {
 		if err := ctx.Err(); err != nil {
 			return r, err
 		}
-		problems, checked, err := s.verifyItem(ctx, p, o.Paths != nil, o.Contents, l != nil)
+		problems, checked, err := s.verifyItem(ctx, p, o.Paths != nil, o.Contents, l != nil, refs)
 		if err := errors.Join(err, ctx.Err()); err != nil {
 			return r, err
 		}
@@ -111,7 +121,15 @@ func (s *Store) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 		}
 		r.Problems = append(r.Problems, problems...)
 	}
-	if o.Contents && o.Paths == nil {
+	if o.Paths != nil {
+		return r, nil
+	}
+	if l != nil {
+		if r.Stray, err = s.strayTrees(); err != nil {
+			return r, err
+		}
+	}
+	if o.Contents {
 		problems, err := s.verifyLinks(ctx)
 		r.Problems = append(r.Problems, problems...)
 		return r, err
@@ -119,10 +137,36 @@ func (s *Store) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	return r, nil
 }
 
+// scannerOf looks for references to these items.
+func scannerOf(infos map[Path]Info) (*refscan.Scanner, error) {
+	digests := make([]string, 0, len(infos))
+	for p := range infos {
+		digests = append(digests, p.Digest())
+	}
+	return refscan.NewScanner(digests)
+}
+
+// strayTrees lists what lies in the store folder and is neither an item nor on
+// its way to be one.
+func (s *Store) strayTrees() (stray []string, err error) {
+	err = s.collector.with(s, unix.LOCK_EX, func() error {
+		c, err := s.inUse(nil)
+		if err == nil {
+			err = s.findStray(c)
+		}
+		if err == nil {
+			stray = c.stray
+		}
+		return err
+	})
+	slices.Sort(stray)
+	return stray, err
+}
+
 // verifyItem checks one item: one that the user named, or one that was listed
 // and may be collected since, unless it is leased. The info file is read here
 // and not taken from the index, because it is the truth.
-func (s *Store) verifyItem(ctx context.Context, p Path, named, contents, leased bool) (problems []Problem, checked bool, err error) {
+func (s *Store) verifyItem(ctx context.Context, p Path, named, contents, leased bool, refs *refscan.Scanner) (problems []Problem, checked bool, err error) {
 	i, err := s.Info(p)
 	var damaged *InfoError
 	switch {
@@ -138,7 +182,7 @@ func (s *Store) verifyItem(ctx context.Context, p Path, named, contents, leased 
 			problems = append(problems, Problem{p, ProblemReference, "it refers to " + string(r) + ", which is not valid"})
 		}
 	}
-	problems = append(problems, s.checkTree(ctx, i, contents)...)
+	problems = append(problems, s.checkTree(ctx, i, contents, refs)...)
 	if len(problems) > 0 && !leased {
 		// Without a lease the item may have been collected meanwhile.
 		if _, err := s.Info(p); errors.Is(err, ErrNotFound) {
@@ -146,107 +190,6 @@ func (s *Store) verifyItem(ctx context.Context, p Path, named, contents, leased 
 		}
 	}
 	return problems, true, nil
-}
-
-// checkTree checks an item's tree against its info.
-func (s *Store) checkTree(ctx context.Context, i Info, contents bool) []Problem {
-	one := func(kind, format string, args ...any) []Problem {
-		return []Problem{{i.Path, kind, fmt.Sprintf(format, args...)}}
-	}
-	t, err := nar.List(ctx, s.Physical(i.Path), nil)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return one(ProblemMissing, "its tree is not there")
-	case errors.As(err, new(*nar.SpecialFileError)):
-		return one(ProblemContent, "%v", err)
-	case err != nil:
-		return one(ProblemUnread, "%v", err)
-	}
-	problems := checkModes(i.Path, t)
-	if !contents {
-		return problems
-	}
-	modulo, err := refscan.NewModulo(i.Path.Digest())
-	if err != nil {
-		return one(ProblemInfo, "%v", err)
-	}
-	sum := sha256.New()
-	e := nar.NewEncoder(io.MultiWriter(sum, modulo))
-	if err := t.Encode(ctx, e, t.FileContents(ctx), nil); err != nil {
-		return append(problems, one(ProblemUnread, "%v", err)...)
-	}
-	if h := Hash(sum.Sum(nil)); h != i.NarHash || e.Offset() != i.NarSize {
-		return append(problems, one(ProblemContent, "its tree has the hash %s and the size %d, but %s and %d are registered", h, e.Offset(), i.NarHash, i.NarSize)...)
-	}
-	if err := s.checkAddress(i, modulo); err != nil {
-		problems = append(problems, one(ProblemAddress, "%v", err)...)
-	}
-	return problems
-}
-
-// checkModes compares with the canonical modes and times.
-func checkModes(p Path, t *nar.Tree) []Problem {
-	var problems []Problem
-	for k := range t.Nodes {
-		n := &t.Nodes[k]
-		name := strings.TrimSuffix(string(p)+"/"+n.Path, "/")
-		mode, want := n.Stat.Mode&0o7777, uint32(fileMode(n.Executable))
-		if n.Type == nar.Directory {
-			want = uint32(modeDir)
-		}
-		if n.Type != nar.Symlink && mode != want {
-			problems = append(problems, Problem{p, ProblemMode, fmt.Sprintf("%s has the mode %04o, not %04o", name, mode, want)})
-		}
-		if n.Stat.Mtim.Sec != epoch.Unix() || n.Stat.Mtim.Nsec != 0 {
-			problems = append(problems, Problem{p, ProblemMode, fmt.Sprintf("%s was changed at %d, not at %d", name, n.Stat.Mtim.Sec, epoch.Unix())})
-		}
-	}
-	return problems
-}
-
-// checkAddress derives the item's path from its content and references.
-func (s *Store) checkAddress(i Info, modulo *refscan.Modulo) error {
-	if i.CA == "" {
-		return nil // addressed by its inputs: imported, with a signature
-	}
-	p, err := pathOfCA(i.Path, i.CA, i.References)
-	if err != nil {
-		return err
-	}
-	if p != i.Path {
-		return fmt.Errorf("its content address %s gives the path %s", i.CA, p)
-	}
-	h, _ := modulo.Finish()
-	ca, err := deriveCA(i.CA, s.Physical(i.Path), h)
-	if err != nil {
-		return err
-	}
-	if ca != i.CA {
-		return fmt.Errorf("its content has the address %s, but %s is registered", ca, i.CA)
-	}
-	return nil
-}
-
-// deriveCA computes the content address, of the kind that ca is, of the tree
-// at place, whose archive has the given hash modulo its own digest.
-func deriveCA(ca, place string, modulo Hash) (string, error) {
-	if strings.HasPrefix(ca, "fixed:r:sha256:") {
-		return sourceCA(modulo), nil
-	}
-	if strings.HasPrefix(ca, "text:") {
-		digest, err := hashFixed(context.Background(), place, "sha256", false)
-		if err != nil {
-			return "", err
-		}
-		return textCA(Hash(digest)), nil
-	}
-	rest, recursive := strings.CutPrefix(strings.TrimPrefix(ca, "fixed:"), "r:")
-	algo, _, _ := strings.Cut(rest, ":")
-	digest, err := hashFixed(context.Background(), place, algo, recursive)
-	if err != nil {
-		return "", err
-	}
-	return fixedCA(algo, digest, recursive), nil
 }
 
 // DumpNAR writes the archive of an item.

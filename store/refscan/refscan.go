@@ -12,7 +12,6 @@ package refscan
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 )
 
@@ -44,7 +43,7 @@ const (
 type Scanner struct {
 	candidates map[string]bool      // to: seen
 	prefixes   *[prefixWords]uint64 // one bit for each possible prefix of a candidate
-	missing    int                  // candidates not seen yet
+	found      []string             // candidates seen
 	tail       []byte               // the last bytes that may start a digest
 }
 
@@ -66,8 +65,15 @@ func NewScanner(digests []string) (*Scanner, error) {
 		}
 		s.prefixes[code/64] |= 1 << (code % 64)
 	}
-	s.missing = len(s.candidates)
 	return s, nil
+}
+
+// Reset forgets what was seen, for another stream and the same digests.
+func (s *Scanner) Reset() {
+	for _, d := range s.found {
+		s.candidates[d] = false
+	}
+	s.found, s.tail = nil, s.tail[:0]
 }
 
 func checkDigest(d string) error {
@@ -84,12 +90,13 @@ func checkDigest(d string) error {
 
 // Found returns the candidates that occurred, sorted.
 func (s *Scanner) Found() []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(s.candidates)), func(d string) bool { return !s.candidates[d] })
+	slices.Sort(s.found)
+	return slices.Clone(s.found)
 }
 
 // Write scans p. It never fails.
 func (s *Scanner) Write(p []byte) (int, error) {
-	if s.missing == 0 {
+	if len(s.found) == len(s.candidates) {
 		return len(p), nil
 	}
 	// What starts in the tail ends in the first bytes of p.
@@ -148,6 +155,6 @@ func (s *Scanner) run(b []byte, i int) int {
 func (s *Scanner) look(window []byte) {
 	if seen, known := s.candidates[string(window)]; known && !seen {
 		s.candidates[string(window)] = true
-		s.missing--
+		s.found = append(s.found, string(window))
 	}
 }

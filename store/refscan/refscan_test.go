@@ -50,6 +50,13 @@ func TestScanner(t *testing.T) {
 				if got := s.Found(); !slices.Equal(got, test.want) {
 					t.Errorf("in pieces of %d: got %q, want %q", chunk, got, test.want)
 				}
+				// Half a digest of one stream is none of the next.
+				feed(s, []byte(digestA[:16]), func() int { return chunk })
+				s.Reset()
+				feed(s, []byte(digestA[16:]+" "+test.text), func() int { return chunk })
+				if got := s.Found(); !slices.Equal(got, test.want) {
+					t.Errorf("again, in pieces of %d: got %q, want %q", chunk, got, test.want)
+				}
 			}
 		})
 	}
