@@ -150,6 +150,9 @@ func (b *build) awaitLock() (*store.Lock, error) {
 // substitute asks the substituters for the outputs; nil means that none has
 // them all.
 func (b *build) substitute() (outputs, error) {
+	if b.s.locations.failed(b.key) {
+		return nil, nil
+	}
 	for _, sub := range b.s.Substituters {
 		outs, err := b.substituteFrom(sub)
 		if err != nil {
@@ -172,17 +175,9 @@ func (b *build) substituteFrom(sub Substituter) (outputs, error) {
 		outs["out"] = p
 	} else {
 		var err error
-		outs, err = sub.Realisation(b.s.ctx, b.rkey)
-		if b.s.ctx.Err() != nil {
-			return nil, b.s.ctx.Err()
+		if outs, err = b.askFor(sub); outs == nil || err != nil {
+			return nil, err
 		}
-		if err != nil {
-			b.event(Event{Kind: EventUnavailable, Builder: sub.Name(), Detail: err.Error()})
-			return nil, nil
-		}
-	}
-	if !fits(outs, b.drv) {
-		return nil, nil
 	}
 	for _, o := range b.drv.Outputs {
 		ok, err := b.s.fetch(sub, outs[o], b.key)

@@ -95,6 +95,9 @@ func (p *planner) visit(k derivation.Key, d *derivation.Derivation) (outputs, er
 	if outs != nil || err != nil {
 		return outs, err
 	}
+	if outs, err = p.located(k, d); outs != nil || err != nil {
+		return outs, err
+	}
 	item := PlanItem{Name: d.Name, Key: k, Builder: d.Builder, Pos: d.Pos.String()}
 	paths := map[derivation.Input]store.Path{}
 	for _, in := range d.Inputs {
@@ -123,9 +126,6 @@ func (p *planner) visit(k derivation.Key, d *derivation.Derivation) (outputs, er
 		if outs != nil || err != nil {
 			return outs, err
 		}
-		if outs, err = p.substitute(b); outs != nil || err != nil {
-			return outs, err
-		}
 	}
 	p.plan.Build = append(p.plan.Build, item)
 	if d.Fixed != nil {
@@ -135,30 +135,27 @@ func (p *planner) visit(k derivation.Key, d *derivation.Derivation) (outputs, er
 	return nil, nil
 }
 
-// substitute asks who has the outputs of a derivation whose hash is not fixed:
-// whether a substituter has a path shows only when it is fetched.
-func (p *planner) substitute(b *build) (outputs, error) {
-	if b.drv.Fixed != nil {
+// located finds what can be told of a derivation's outputs before any of its
+// inputs is here, and plans to fetch them. Whether a substituter really has a
+// path shows only when it is fetched, so one with a fixed hash is not counted
+// on.
+func (p *planner) located(k derivation.Key, d *derivation.Derivation) (outputs, error) {
+	if len(p.Substituters) == 0 || d.Fixed != nil {
 		return nil, nil
 	}
-	for _, sub := range p.Substituters {
-		outs, err := sub.Realisation(p.ctx, b.rkey)
-		if p.ctx.Err() != nil {
-			return nil, p.ctx.Err()
-		}
-		if err != nil {
-			b.event(Event{Kind: EventUnavailable, Builder: sub.Name(), Detail: err.Error()})
-			continue
-		}
-		if !fits(outs, b.drv) {
-			continue
-		}
-		for _, o := range b.drv.Outputs {
-			p.plan.Fetch = append(p.plan.Fetch, FetchItem{outs[o], sub.Name()})
-		}
-		return outs, nil
+	found := p.locate(k)
+	<-found.done
+	if found.outs == nil || found.err != nil {
+		return nil, found.err
 	}
-	return nil, nil
+	have, err := p.have(found.outs)
+	if have != nil || err != nil {
+		return have, err
+	}
+	for _, o := range d.Outputs {
+		p.plan.Fetch = append(p.plan.Fetch, FetchItem{Path: found.outs[o], From: found.from})
+	}
+	return found.outs, nil
 }
 
 func (p *planner) path(path store.Path) error {

@@ -66,6 +66,7 @@ type session struct {
 	refs  map[store.Path][]store.Path
 	// downloaded says that a download was queued.
 	downloaded atomic.Bool
+	locations  locations
 }
 
 // job is something that is done once and awaited by many.
@@ -174,6 +175,9 @@ func (s *session) derivation(k derivation.Key) *job {
 func (s *session) ensureDerivation(k derivation.Key, d *derivation.Derivation) (outputs, error) {
 	outs, err := s.known(k, d)
 	if outs != nil || err != nil {
+		return outs, err
+	}
+	if outs, err = s.fetchLocated(k, d); outs != nil || err != nil {
 		return outs, err
 	}
 	inputs, err := s.ensureAll(d.Inputs)

@@ -30,6 +30,8 @@ type app struct {
 	verbose bool
 	// locked forbids to change a lock file.
 	locked bool
+	// sharing is what the flags say of substituters.
+	sharing sharing
 
 	// packages is opened on first use; builders run at the same time.
 	packages *aptHost

@@ -33,6 +33,8 @@ osbuild build -e 'plain_file("a", "b")' # an expression`,
 			fs.BoolVar(&o.keepFailed, "keep-failed", false, "keep the folder of a failed build")
 			fs.StringVar(&o.gcRoot, "gc-root", "", "a link to make to the result, which protects it from `store gc`")
 			fs.BoolVar(&o.locked, "locked", false, "fail where the lock of packages would have to change")
+			fs.StringSliceVar(&o.sharing.substituters, "substituters", nil, "URLs of caches from which to fetch what was built elsewhere (OSBUILD_SUBSTITUTERS)")
+			fs.StringSliceVar(&o.sharing.keys, "trusted-keys", nil, "public keys whose word on builds counts (OSBUILD_TRUSTED_KEYS)")
 			fs.StringVarP(&o.expr, "expression", "e", "", "build what an expression stands for; FILE's names are known in it")
 			return o.run
 		},
@@ -43,6 +45,8 @@ type buildOptions struct {
 	container, derivation, dryRun, check, keepFailed, locked bool
 
 	gcRoot, expr string
+
+	sharing sharing
 }
 
 // built is the result of `build --json`.
@@ -53,6 +57,7 @@ type built struct {
 }
 
 func (o *buildOptions) run(ctx context.Context, a *app, args []string) error {
+	a.sharing = o.sharing
 	e, b, err := o.evaluate(ctx, a, args)
 	if err != nil {
 		return err
@@ -151,6 +156,11 @@ func (a *app) showPlan(plan realise.Plan) error {
 	}
 	for _, item := range plan.Build {
 		fmt.Fprintln(a.stdout, "would build", item.Name)
+	}
+	for _, item := range plan.Fetch {
+		if item.From != "" {
+			fmt.Fprintln(a.stdout, "would fetch", item.Path.Name(), "from", item.From)
+		}
 	}
 	if len(plan.Build) == 0 {
 		fmt.Fprintln(a.stdout, "nothing to build")

@@ -9,6 +9,9 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"osbuild/builder/derivation"
+	"osbuild/builder/realise"
+	"osbuild/closure"
 	"osbuild/store"
 	"osbuild/store/cache"
 	"osbuild/store/cache/codec"
@@ -71,12 +74,13 @@ func (o *pushOptions) run(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	var paths []store.Path
+	var keys []derivation.Key
 	for _, target := range targets {
-		p, err := o.target(ctx, a, target)
+		p, made, err := o.target(ctx, a, target)
 		if err != nil {
 			return err
 		}
-		paths = append(paths, p)
+		paths, keys = append(paths, p), append(keys, made...)
 	}
 	c, err := cache.Create(ctx, l)
 	if err != nil {
@@ -86,7 +90,18 @@ func (o *pushOptions) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
+	sign := func(*cache.Realisation) {}
+	if key != nil {
+		sign = func(r *cache.Realisation) { r.Sign(*key) }
+	}
+	builds, err := a.shareRealisations(ctx, c, keys, sign)
+	if err != nil {
+		return err
+	}
 	a.say("pushed %s, %s, compressed %s; %s there before", count(r.Items, "item"), size(r.Bytes), size(r.FileBytes), wasOrWere(r.Present))
+	if builds > 0 {
+		a.say("told of %s", count(builds, "build"))
+	}
 	if a.json {
 		return a.printJSON(pushed{paths, r.Items, r.Present, r.Bytes, r.FileBytes})
 	}
@@ -100,24 +115,37 @@ func wasOrWere(n int) string {
 	return count(n, "item") + " were"
 }
 
-// target finds what to push, and protects it. A declaration is built first.
-func (o *pushOptions) target(ctx context.Context, a *app, target string) (store.Path, error) {
+// target finds what to push, protects it, and tells which derivations made it.
+// A declaration is built first.
+func (o *pushOptions) target(ctx context.Context, a *app, target string) (store.Path, []derivation.Key, error) {
 	file, _ := splitTarget(target)
 	if strings.HasSuffix(file, ".star") {
 		build := buildOptions{container: o.container, locked: o.locked}
 		e, b, err := build.evaluate(ctx, a, []string{target})
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
-		return a.realise(ctx, e, b.path)
+		p, err := a.realise(ctx, e, b.path)
+		if ref, ok := e.graph.Lookup(b.path); ok && ref.Drv != "" {
+			return p, []derivation.Key{ref.Drv}, err
+		}
+		return p, nil, err
 	}
 	s, lease, err := a.openLease()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	paths, err := resolveItems(s, []string{target})
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return paths[0], lease.Add(paths...)
+	if err := lease.Add(paths...); err != nil {
+		return "", nil, err
+	}
+	infos, err := closure.Compute(s, paths...)
+	if err != nil {
+		return "", nil, err
+	}
+	keys, err := realise.Derivers(s, infos)
+	return paths[0], keys, err
 }

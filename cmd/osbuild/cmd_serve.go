@@ -82,9 +82,10 @@ func (o *serveOptions) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
+	from := newOrigin(s)
+	from.Key, from.Priority = key, o.priority
 	server := &serve.Server{
-		Origin: &origin.Origin{Store: s, Key: key, Priority: o.priority},
-		Lease:  lease, Token: token, Trust: trust, MaxSize: limit, Compress: o.compress,
+		Origin: from, Lease: lease, Token: token, Trust: trust, MaxSize: limit, Compress: o.compress,
 	}
 	if !a.quiet {
 		server.Log = a.stderr

@@ -118,7 +118,9 @@ func (a *app) realiser(ctx context.Context) (*realise.Realiser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.newRealiser(ctx, s, lease), nil
+	r := a.newRealiser(ctx, s, lease)
+	r.Substituters, err = a.substituters(ctx, s)
+	return r, err
 }
 
 // realise builds one path or placeholder of an evaluation.

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 
+	"osbuild/builder/realise"
 	"osbuild/store"
 	"osbuild/store/cache"
 	"osbuild/store/cache/location"
@@ -52,13 +53,31 @@ func (a *app) openLocation(url, token string) (location.Location, error) {
 	return nil, usagef("%q: caches are at file://, http:// and https:// URLs", url)
 }
 
+// trustedMark at a URL's end says that what the cache tells needs no
+// signature.
+const trustedMark = "?trusted=1"
+
 // openCache opens the cache at a URL.
 func (a *app) openCache(ctx context.Context, url string) (*cache.Cache, error) {
+	url, mark := strings.CutSuffix(url, trustedMark)
 	l, err := a.openLocation(url, "")
 	if err != nil {
 		return nil, err
 	}
-	return cache.Open(ctx, l)
+	c, err := cache.Open(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	c.Trusted = mark
+	return c, nil
+}
+
+// newOrigin shows a store as a cache, with what was built there.
+func newOrigin(s *store.Store) *origin.Origin {
+	return &origin.Origin{
+		Store: s, Priority: origin.DefaultPriority,
+		Built: func(resolved string) (map[string]store.Path, error) { return realise.Recorded(s, resolved) },
+	}
 }
 
 // openRoot shows the store of another root as a cache.
@@ -67,7 +86,7 @@ func openRoot(dir string) (location.Location, error) {
 	if err != nil {
 		return nil, err
 	}
-	return origin.Place{Origin: &origin.Origin{Store: s, Priority: origin.DefaultPriority}}, nil
+	return origin.Place{Origin: newOrigin(s)}, nil
 }
 
 // uploadDir is where uploads wait; it goes with the lease.
@@ -81,7 +100,7 @@ func (a *app) uploadDir() (string, error) {
 
 // trusted reads the keys of --trusted-keys, separated by commas or spaces.
 func trusted(keys []string) (signature.Trust, error) {
-	return signature.ParseTrust(strings.ReplaceAll(strings.Join(keys, " "), ",", " "))
+	return signature.ParseTrust(strings.Join(list(strings.Join(keys, " ")), " "))
 }
 
 // jobCount is how much work is done at once.

@@ -14,6 +14,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"osbuild/store"
 	"osbuild/store/cache/location"
@@ -123,6 +126,32 @@ func (c *Cache) Realisation(ctx context.Context, resolved string) (Realisation, 
 // ErrDiffers is wrapped by the error of a realisation that the cache knows
 // with other outputs: the first one stands.
 var ErrDiffers = errors.New("the cache knows other outputs of the same build")
+
+// PutRealisations tells the cache of many builds at once. It gives the
+// resolved keys of those of which the cache knows other outputs.
+func (c *Cache) PutRealisations(ctx context.Context, list []Realisation) (differing []string, err error) {
+	var mu sync.Mutex
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(questions)
+	for _, r := range list {
+		g.Go(func() error {
+			err := c.PutRealisation(gctx, r)
+			if errors.Is(err, ErrDiffers) {
+				mu.Lock()
+				defer mu.Unlock()
+				differing = append(differing, r.Resolved)
+				return nil
+			}
+			return err
+		})
+	}
+	err = g.Wait()
+	slices.Sort(differing)
+	if err == nil {
+		err = c.Location.Sync()
+	}
+	return differing, err
+}
 
 // PutRealisation tells the cache what a build gave. Signatures of one that is
 // there already are kept.

@@ -18,6 +18,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // WebOptions say how a server is talked to. Zero values are the usual ones.
@@ -167,7 +169,8 @@ func (w *Web) ask(ctx context.Context, method, name string, header http.Header) 
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if n == attempts || !worthwhile(err) {
+		// Where nobody listens, nobody will in a moment.
+		if n == attempts || !worthwhile(err) || errors.Is(err, unix.ECONNREFUSED) {
 			return nil, err
 		}
 		if err := pause(ctx, wait); err != nil {
