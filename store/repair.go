@@ -70,13 +70,26 @@ func (s *Store) Repair(ctx context.Context, o RepairOptions) (RepairResult, erro
 }
 
 func (s *Store) repair(ctx context.Context, o RepairOptions, r *RepairResult) (err error) {
-	rep, err := s.verify(ctx, VerifyOptions{Contents: true, Paths: o.Paths})
+	var todo []Path
+	paths := o.Paths
+	if paths != nil {
+		// What is no item at all may be named too.
+		paths = []Path{}
+		for _, p := range sortPaths(o.Paths) {
+			if _, err := s.Info(p); err == nil {
+				paths = append(paths, p)
+			} else {
+				todo = append(todo, p)
+			}
+		}
+	}
+	rep, err := s.verify(ctx, VerifyOptions{Contents: true, Paths: paths})
 	if err != nil {
 		return err
 	}
 	r.Checked = rep.Checked
-	todo, err := s.damaged(rep.Problems)
-	if err != nil || len(todo) == 0 {
+	more, err := s.damaged(rep.Problems)
+	if todo = append(todo, more...); err != nil || len(todo) == 0 {
 		return err
 	}
 	l, err := s.NewLease("store repair")

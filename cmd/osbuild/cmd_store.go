@@ -25,7 +25,7 @@ func storeVerbs() []verb {
 		storeAddVerb(), storeAddTextVerb(),
 		storePathInfoVerb(), storeReferencesVerb(), storeReferrersVerb(), storeRequisitesVerb(),
 		storeWhyVerb(), storeRootsVerb(), storeDuVerb(), storeDumpDBVerb(),
-		storeVerifyVerb(), storeOptimiseVerb(), storeGCVerb(), storeDeleteVerb(),
+		storeVerifyVerb(), storeRepairVerb(), storeFsckVerb(), storeOptimiseVerb(), storeGCVerb(), storeDeleteVerb(),
 		storeDumpVerb(), storeRestoreVerb(), storeCatVerb(), storeLsVerb(),
 	}
 }

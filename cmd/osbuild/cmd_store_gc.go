@@ -15,58 +15,6 @@ import (
 	"osbuild/store"
 )
 
-func storeVerifyVerb() verb {
-	return verb{
-		name: "store verify", args: "[--contents] [ITEM…]",
-		summary: "check that items are as they were registered",
-		help:    "  osbuild store verify --contents    reads and hashes everything",
-		setup: func(fs *pflag.FlagSet) runFunc {
-			contents := fs.Bool("contents", false, "also read and hash all files")
-			return func(ctx context.Context, a *app, args []string) error {
-				return storeVerify(ctx, a, *contents, words(args))
-			}
-		},
-	}
-}
-
-func storeVerify(ctx context.Context, a *app, contents bool, args []string) error {
-	s, err := a.openStore()
-	if err != nil {
-		return err
-	}
-	o := store.VerifyOptions{Contents: contents}
-	if len(args) > 0 {
-		if o.Paths, err = resolveItems(s, args); err != nil {
-			return err
-		}
-	}
-	r, err := s.Verify(ctx, o)
-	if err != nil {
-		return err
-	}
-	if a.json {
-		type problem struct {
-			Path   store.Path `json:"path"`
-			Kind   string     `json:"kind"`
-			Detail string     `json:"detail"`
-		}
-		problems := make([]problem, 0, len(r.Problems))
-		for _, p := range r.Problems {
-			problems = append(problems, problem(p))
-		}
-		err = a.printJSON(map[string]any{"checked": r.Checked, "problems": problems})
-	} else {
-		for _, p := range r.Problems {
-			fmt.Fprintln(a.stdout, p)
-		}
-		a.say("checked %d items", r.Checked)
-	}
-	if err == nil && len(r.Problems) > 0 {
-		err = fmt.Errorf("%d problems found; an item that nothing needs goes with `osbuild store delete`, and is made again by the next build", len(r.Problems))
-	}
-	return err
-}
-
 // defaultMinAge spares what a build has just made and nothing refers to yet.
 const defaultMinAge = "1h"
 
