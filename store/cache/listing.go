@@ -4,6 +4,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"strings"
@@ -16,7 +17,7 @@ type listed struct {
 	Type       nar.Type           `json:"type"`
 	Size       *int64             `json:"size,omitempty"`
 	Executable bool               `json:"executable,omitempty"`
-	NarOffset  int64              `json:"narOffset,omitempty"`
+	NarOffset  *int64             `json:"narOffset,omitempty"`
 	Target     string             `json:"target,omitempty"`
 	Entries    map[string]*listed `json:"entries,omitzero"`
 }
@@ -32,10 +33,10 @@ func Listing(ctx context.Context, place string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	offsets := make(map[*nar.Node]int64)
+	offsets := make(map[*nar.Node]*int64)
 	for _, p := range l.Pieces {
 		if p.File != nil {
-			offsets[p.File] = p.Offset
+			offsets[p.File] = &p.Offset
 		}
 	}
 	byPath := make(map[string]*listed, len(t.Nodes))
@@ -54,5 +55,12 @@ func Listing(ctx context.Context, place string) ([]byte, error) {
 			byPath[dir].Entries[n.Base()] = e
 		}
 	}
-	return json.Marshal(map[string]any{"version": 1, "root": byPath[""]})
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err = e.Encode(struct {
+		Version int     `json:"version"`
+		Root    *listed `json:"root"`
+	}{1, byPath[""]})
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }

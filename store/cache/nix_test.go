@@ -4,7 +4,9 @@
 package cache_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +17,7 @@ import (
 
 	"osbuild/store"
 	"osbuild/store/cache"
+	"osbuild/store/cache/narinfo"
 	"osbuild/store/cache/nixtest"
 	"osbuild/store/cache/signature"
 )
@@ -24,7 +27,11 @@ import (
 func nixItems(t *testing.T, n *nixtest.Nix) (addressed, plain store.Path) {
 	t.Helper()
 	n.Write("tree/bin/x", "#!/bin/sh\n")
+	n.Write("tree/share/empty", "")
 	n.Write("tree/share/zeros", strings.Repeat("\x00", 300_000))
+	if err := errors.Join(os.Mkdir(n.Home+"/tree/none", 0o755), os.Symlink("bin/x", n.Home+"/tree/link"), os.Chmod(n.Home+"/tree/bin/x", 0o755)); err != nil {
+		t.Fatal(err)
+	}
 	tree := strings.TrimSpace(n.Run("nix-store", "--store", n.URI, "--add", n.Home+"/tree"))
 	out := n.Run("nix-instantiate", "--store", n.URI, "--eval", "--read-write-mode", "-E", fmt.Sprintf(
 		`builtins.toFile "top" "a text that needs ${builtins.toFile "dep" "a text"} and ${builtins.storePath %s}"`, tree))
@@ -84,6 +91,25 @@ func TestNixCopyTo(t *testing.T) {
 				t.Errorf("%s%s: an item without content address: %v", compression, key, err)
 			}
 			to.verify()
+			sameListings(t, to, dir)
+		}
+	}
+}
+
+// sameListings compares our listings with those that Nix wrote.
+func sameListings(t *testing.T, r *root, dir string) {
+	t.Helper()
+	for _, p := range r.all() {
+		ours, err := cache.Listing(t.Context(), r.store.Physical(p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := os.ReadFile(filepath.Join(dir, narinfo.ListingName(p)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(ours, theirs) {
+			t.Errorf("%s: the listings differ:\n%s\n%s", p, ours, theirs)
 		}
 	}
 }

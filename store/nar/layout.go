@@ -8,7 +8,9 @@ import "context"
 // Layout says what stands where in the archive of a tree, without the files'
 // contents.
 type Layout struct {
-	Pieces []Piece // one behind the other, without gaps
+	// Pieces stand one behind the other, without gaps. That of an empty file
+	// is empty.
+	Pieces []Piece
 	Size   int64
 }
 
@@ -28,9 +30,7 @@ func (t *Tree) Layout(ctx context.Context) (*Layout, error) {
 		if err := e.Flush(); err != nil {
 			return err
 		}
-		if n.Size > 0 {
-			l.Pieces = append(l.Pieces, Piece{Offset: l.Size, Size: n.Size, File: n})
-		}
+		l.Pieces = append(l.Pieces, Piece{Offset: l.Size, Size: n.Size, File: n})
 		e.skip()
 		l.Size = e.Offset()
 		e.CloseFile(n.Size)

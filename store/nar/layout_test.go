@@ -42,7 +42,7 @@ func TestLayout(t *testing.T) {
 		}
 		var got bytes.Buffer
 		for _, p := range l.Pieces {
-			if p.Offset != int64(got.Len()) || p.Size == 0 || (p.File == nil) == (p.Text == nil) {
+			if p.Offset != int64(got.Len()) || p.Size == 0 && p.File == nil || (p.File == nil) == (p.Text == nil) {
 				t.Errorf("%s: a piece at %d of %d bytes follows at %d", root, p.Offset, p.Size, got.Len())
 			}
 			text := p.Text
