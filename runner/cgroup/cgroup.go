@@ -111,6 +111,9 @@ func (h Hierarchy) Make(r Request) (begin string, err error) {
 	if err := h.limit(r); err != nil {
 		return "", err
 	}
+	for _, b := range bounds {
+		_ = write(r.Dir, b.file, b.value)
+	}
 	if r.Owner < 0 {
 		enable(r.Dir)
 		begin = filepath.Join(r.Dir, innerName)
@@ -124,6 +127,10 @@ func (h Hierarchy) Make(r Request) (begin string, err error) {
 	}
 	return r.Dir, nil
 }
+
+// bounds are on the groups that a container may make, each of which takes memory
+// of the kernel's: far more than containers in it need.
+var bounds = []setting{{file: "cgroup.max.depth", value: "64"}, {file: "cgroup.max.descendants", value: "10000"}}
 
 // delegate gives a group to its owner.
 func delegate(dir string, owner int) error {
@@ -198,7 +205,10 @@ func Remove(dir string) error {
 	}
 	var err error
 	for end := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
-		if err = removeTree(dir); err == nil || !errors.Is(err, unix.EBUSY) || time.Now().After(end) {
+		// Another remover may have been faster in the middle of it.
+		err = removeTree(dir)
+		again := errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOENT)
+		if !again || time.Now().After(end) {
 			break
 		}
 	}
@@ -211,23 +221,88 @@ func Remove(dir string) error {
 	return nil
 }
 
-// removeTree removes a group and those below it, from the bottom up.
+// level is a group on the way down to the one that is looked at.
+type level struct {
+	name string
+	// below are the groups in it that are still there.
+	below []string
+}
+
+// removeTree removes a group and those below it, from the bottom up. It goes from
+// folder to folder: what a container made may lie deeper than any path reaches.
 func removeTree(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	at, err := openFolder(unix.AT_FDCWD, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if e.IsDir() {
-			if err := removeTree(filepath.Join(dir, e.Name())); err != nil {
+	defer func() { at.Close() }()
+	way := []level{{name: dir}}
+	if way[0].below, err = folders(at); err != nil {
+		return err
+	}
+	move := func(name string) error {
+		next, err := openFolder(int(at.Fd()), name)
+		if err == nil {
+			at.Close()
+			at = next
+		}
+		return err
+	}
+	for {
+		here := &way[len(way)-1]
+		if n := len(here.below); n > 0 {
+			name := here.below[n-1]
+			here.below = here.below[:n-1]
+			if err := move(name); err != nil {
 				return err
 			}
+			below, err := folders(at)
+			if err != nil {
+				return err
+			}
+			way = append(way, level{name, below})
+			continue
 		}
+		if len(way) == 1 {
+			return removeFolder(unix.AT_FDCWD, dir)
+		}
+		if err := move(".."); err != nil {
+			return err
+		}
+		if err := removeFolder(int(at.Fd()), here.name); err != nil {
+			return err
+		}
+		way = way[:len(way)-1]
 	}
-	if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
-		return &os.PathError{Op: "remove", Path: dir, Err: err}
+}
+
+func openFolder(at int, name string) (*os.File, error) {
+	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+func removeFolder(at int, name string) error {
+	if err := unix.Unlinkat(at, name, unix.AT_REMOVEDIR); err != nil && !errors.Is(err, unix.ENOENT) {
+		return &os.PathError{Op: "remove", Path: name, Err: err}
 	}
 	return nil
+}
+
+// folders are the names of the folders in an open one.
+func folders(dir *os.File) (out []string, err error) {
+	entries, err := dir.ReadDir(-1)
+	for _, e := range entries {
+		if e.IsDir() {
+			out = append(out, e.Name())
+		}
+	}
+	return out, err
 }
 
 // words are the words in a file of a group; none if it cannot be read.

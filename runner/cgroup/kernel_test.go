@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -85,6 +86,11 @@ func TestMake(t *testing.T) {
 			check(n.Name(), os.Geteuid())
 		}
 	}
+	for file, want := range map[string]string{"cgroup.max.depth": "64", "cgroup.max.descendants": "10000"} {
+		if got := words(dir, file); len(got) != 1 || got[0] != want {
+			t.Errorf("%s is %q, want %s", file, got, want)
+		}
+	}
 	if _, err := h.Make(Request{Dir: dir, Owner: owner}); !errors.Is(err, os.ErrExist) {
 		t.Errorf("made twice: %v", err)
 	}
@@ -153,5 +159,52 @@ func TestRemove(t *testing.T) {
 	}
 	if err := Remove(dir); err != nil {
 		t.Errorf("nothing there: %v", err)
+	}
+}
+
+// TestRemoveDeep: groups that lie deeper than any path reaches go too, with what
+// runs in them.
+func TestRemoveDeep(t *testing.T) {
+	h := kernel(t)
+	dir, err := h.Place("web", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Make(Request{Dir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	at, err := openFolder(unix.AT_FDCWD, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { at.Close() }()
+	const nameMax = 255
+	name := strings.Repeat("d", nameMax)
+	for range unix.PathMax/nameMax + 4 {
+		for _, n := range []string{"beside", name} {
+			if err := unix.Mkdirat(int(at.Fd()), n, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		next, err := openFolder(int(at.Fd()), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at.Close()
+		at = next
+	}
+	cmd := exec.Command("sleep", "1000")
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(at.Fd()), Pdeathsig: unix.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := Remove(dir); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("it was not killed")
+	}
+	if _, err := os.Lstat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
 	}
 }
