@@ -75,8 +75,30 @@ func (s *Store) survey(o GCOptions, clean bool) (*collection, error) {
 	if o.Delete != nil {
 		return c, c.choose(o.Delete)
 	}
+	if o.KeepLast > 0 {
+		c.keepLast(used, o.KeepLast)
+	}
 	c.sweep(used, o.MaxFreed)
 	return c, s.findStray(c)
+}
+
+// keepLast makes roots of those dead items that were used last and to which
+// no other refers.
+func (c *collection) keepLast(used map[Path]time.Time, n int) {
+	referrers := c.referrers()
+	var tops []Path
+	for p := range c.infos {
+		if !c.alive(p) && len(referrers[p]) == 0 {
+			tops = append(tops, p)
+		}
+	}
+	slices.SortFunc(tops, func(a, b Path) int {
+		return cmp.Or(used[b].Compare(used[a]), strings.Compare(string(a), string(b)))
+	})
+	for _, p := range tops[:min(n, len(tops))] {
+		c.roots = append(c.roots, Root{Link: fmt.Sprintf("one of the %d used last", n), Path: p})
+	}
+	c.mark()
 }
 
 // leaseRoots returns what living leases protect, without that of but.

@@ -24,6 +24,9 @@ type GCOptions struct {
 	// MinAge spares items that were used more recently than this, and what
 	// they need.
 	MinAge time.Duration
+	// KeepLast spares, of the items to which no other refers, this many that
+	// were used last, and what they need.
+	KeepLast int
 	// MaxFreed ends the collection when items of this many bytes are gone;
 	// those go first that were not used for the longest time. 0 is no limit.
 	MaxFreed int64

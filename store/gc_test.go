@@ -197,6 +197,56 @@ func TestGCDelete(t *testing.T) {
 	mustVerify(t, s)
 }
 
+func TestGCKeepLast(t *testing.T) {
+	s := open(t)
+	p := diamond(t, s)
+	l := lease(t, s)
+	p["young"] = text(t, s, l, "young", "y", p["lone"])
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	// What others refer to is used whenever they are, whatever its own time.
+	for name, age := range map[string]time.Duration{"left": 0, "bottom": 0, "right": 0, "lone": 0, "top": 3 * time.Hour, "young": 2 * time.Hour} {
+		info := s.Root() + "/db/info/" + p[name].Digest() + ".narinfo"
+		if err := os.Chtimes(info, now, now.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		summary string
+		o       store.GCOptions
+		want    []string
+	}{
+		{"more than there are", store.GCOptions{KeepLast: 3}, nil},
+		{"all", store.GCOptions{KeepLast: 2}, nil},
+		{"the last one", store.GCOptions{KeepLast: 1}, []string{"bottom", "left", "right", "top"}},
+		{"and what was used within a time", store.GCOptions{KeepLast: 1, MinAge: time.Hour}, []string{"top"}},
+		{"none", store.GCOptions{}, []string{"bottom", "left", "lone", "right", "top", "young"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.summary, func(t *testing.T) {
+			tt.o.DryRun = true
+			got := gc(t, s, tt.o)
+			slices.Sort(got)
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("freed %q, want %q", got, tt.want)
+			}
+		})
+	}
+	// What a root keeps is none of the last.
+	if err := s.AddRoot(t.TempDir()+"/young", p["young"]); err != nil {
+		t.Fatal(err)
+	}
+	if got := gc(t, s, store.GCOptions{KeepLast: 1}); len(got) > 0 {
+		t.Errorf("freed %q", got)
+	}
+	if got := gc(t, s, store.GCOptions{}); len(got) != 4 {
+		t.Errorf("freed %q", got)
+	}
+	mustVerify(t, s)
+}
+
 // What lies in the store folder without an info file goes, unless a lease
 // names it.
 func TestGCStray(t *testing.T) {

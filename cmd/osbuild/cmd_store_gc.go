@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -20,15 +21,17 @@ const defaultMinAge = "1h"
 
 func storeGCVerb() verb {
 	return verb{
-		name: "store gc", args: "[--dry-run] [--min-age D] [--max-freed N] | --why ITEM",
+		name: "store gc", args: "[--dry-run] [--min-age D] [--keep-last-used N] [--max-freed N] | --why ITEM",
 		summary: "delete what nothing needs, and print it",
 		help: `  osbuild store gc                      all that was not used for an hour
   osbuild store gc --min-age 0          all that nothing needs
   osbuild store gc --max-freed 2G       the least recently used 2 GiB
+  osbuild store gc --keep-last-used 5   all but the five things used last, and what they need
   osbuild store gc --why ITEM           what keeps an item`,
 		setup: func(fs *pflag.FlagSet) runFunc {
 			dry := fs.Bool("dry-run", false, "only print what would be deleted")
 			age := fs.String("min-age", defaultMinAge, "spare what was used within this time (90m, 12h, 7d)")
+			last := fs.Uint("keep-last-used", 0, "spare this many of the items that no other refers to: those used last")
 			freed := fs.String("max-freed", "", "stop when this much is deleted (500M, 2G)")
 			why := fs.String("why", "", "print what keeps this item, and delete nothing")
 			return func(ctx context.Context, a *app, args []string) error {
@@ -38,7 +41,7 @@ func storeGCVerb() verb {
 				if *why != "" {
 					return storeWhyAlive(a, *why)
 				}
-				o := store.GCOptions{DryRun: *dry}
+				o := store.GCOptions{DryRun: *dry, KeepLast: int(min(*last, math.MaxInt32))}
 				var err error
 				if o.MinAge, err = parseAge(*age); err != nil {
 					return err
