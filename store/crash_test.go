@@ -203,14 +203,14 @@ func spread(n, some int64, do func(k int64)) {
 }
 
 func TestKill(t *testing.T) {
-	src := crashSource(t)
+	src, dir := crashSource(t), fastDir(t)
 	n := countOps(t, src)
 	runs := int64(60)
 	if testing.Short() {
 		runs = 10
 	}
 	spread(n, runs, func(k int64) {
-		root := filepath.Join(t.TempDir(), "root")
+		root := filepath.Join(dir, "root")
 		_ = os.Remove(filepath.Dir(src) + "/result")
 		// Twice, so that it also dies in a store that is not new.
 		for _, at := range []int64{k, (k*7)%n + 1} {
@@ -223,18 +223,21 @@ func TestKill(t *testing.T) {
 		}
 		expectWhole(t, root, src)
 		unlock(t, root)
+		if err := os.RemoveAll(root); err != nil {
+			t.Fatal(err)
+		}
 	})
 }
 
 func TestFullDisk(t *testing.T) {
-	src := crashSource(t)
+	src, dir := crashSource(t), fastDir(t)
 	n := countOps(t, src)
 	runs := n
 	if testing.Short() {
 		runs = 20
 	}
 	spread(n, runs, func(k int64) {
-		root := filepath.Join(t.TempDir(), "root")
+		root := filepath.Join(dir, "root")
 		_ = os.Remove(filepath.Dir(src) + "/result")
 		f := &fsys.Fault{FS: fsys.OS{}, Before: func(n int64, op, _ string) error {
 			// A full disk lets the store go on removing things.
@@ -259,6 +262,9 @@ func TestFullDisk(t *testing.T) {
 		}
 		expectWhole(t, root, src)
 		unlock(t, root)
+		if err := os.RemoveAll(root); err != nil {
+			t.Fatal(err)
+		}
 	})
 }
 

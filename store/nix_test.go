@@ -335,6 +335,26 @@ func bracket(s string) string {
 	return s
 }
 
+// loadDB gives Nix our tree with our infos and lets it verify all contents.
+func (n *nix) loadDB(s *store.Store) (infos []store.Info, uri string) {
+	n.t.Helper()
+	infos, err := s.Infos()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	var db bytes.Buffer
+	for _, i := range infos {
+		fmt.Fprintf(&db, "%s\n%s\n%d\n\n%d\n", i.Path, i.NarHash.Hex(), i.NarSize, len(i.References))
+		for _, r := range i.References {
+			fmt.Fprintln(&db, r)
+		}
+	}
+	uri = fmt.Sprintf("local?store=%s&real=%s/store&state=%[3]s/var2&log=%[3]s/log2", store.Dir, s.Root(), n.home)
+	n.run(db.Bytes(), "nix-store", "--store", uri, "--load-db")
+	n.run(nil, "nix-store", "--store", uri, "--verify", "--check-contents")
+	return infos, uri
+}
+
 // Nix reads our store as it lies on disk: it takes what dump-db prints, finds
 // the same closures, and finds nothing wrong with any content.
 func TestNixLoadDB(t *testing.T) {
@@ -349,20 +369,7 @@ func TestNixLoadDB(t *testing.T) {
 	if _, err := s.AddTree(context.Background(), l, "tree", src, nil); err != nil {
 		t.Fatal(err)
 	}
-	infos, err := s.Infos()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var db bytes.Buffer
-	for _, i := range infos {
-		fmt.Fprintf(&db, "%s\n%s\n%d\n\n%d\n", i.Path, i.NarHash.Hex(), i.NarSize, len(i.References))
-		for _, r := range i.References {
-			fmt.Fprintln(&db, r)
-		}
-	}
-	uri := fmt.Sprintf("local?store=%s&real=%s/store&state=%[3]s/var2&log=%[3]s/log2", store.Dir, s.Root(), n.home)
-	n.run(db.Bytes(), "nix-store", "--store", uri, "--load-db")
-	n.run(nil, "nix-store", "--store", uri, "--verify", "--check-contents")
+	infos, uri := n.loadDB(s)
 	for _, i := range infos {
 		theirs := strings.Fields(n.run(nil, "nix-store", "--store", uri, "-q", "--referrers", string(i.Path)))
 		ours, err := s.Referrers(i.Path)

@@ -139,12 +139,8 @@ func (s *Store) mend(boots []string) error {
 			return err
 		}
 	}
-	for _, i := range infos {
-		if problems := s.checkTree(context.Background(), i, true, nil); len(problems) > 0 {
-			if err := s.discard(i.Path); err != nil {
-				return err
-			}
-		}
+	if err := s.discardDamaged(infos); err != nil {
+		return err
 	}
 	if err := s.mendRecords(records); err != nil {
 		return err
@@ -162,6 +158,31 @@ func (s *Store) mend(boots []string) error {
 	for _, boot := range boots {
 		if err := fsys.RemoveTree(s.fs, s.at(pendingFolder, boot)); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// discardDamaged discards those items that are damaged, and those that refer
+// to what is not valid then.
+func (s *Store) discardDamaged(infos []Info) error {
+	for _, i := range infos {
+		if problems := s.checkTree(context.Background(), i, true, nil); len(problems) > 0 {
+			if err := s.discard(i.Path); err != nil {
+				return err
+			}
+		}
+	}
+	for again := true; again; {
+		again = false
+		for _, i := range infos {
+			lacks := slices.ContainsFunc(i.References, func(r Path) bool { return r != i.Path && !s.Valid(r) })
+			if lacks && s.Valid(i.Path) {
+				if err := s.discard(i.Path); err != nil {
+					return err
+				}
+				again = true
+			}
 		}
 	}
 	return nil

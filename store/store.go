@@ -124,12 +124,15 @@ func Open(root string, o Options) (*Store, error) {
 // layout makes the folders of the root, or checks that it is one.
 func (s *Store) layout() error {
 	have, err := os.ReadFile(s.at(rootFile))
+	// A loss of power soon after the root was made may have cut the file off.
+	torn := strings.HasPrefix(rootVersion, strings.TrimRight(string(have), "\x00")) && string(have) != rootVersion
 	switch {
-	case err == nil:
+	case err == nil && (!torn || s.readOnly):
 		if string(have) != rootVersion {
 			return fmt.Errorf("%s is %q, which this version does not know (use the osbuild that made it, or another --root)", s.at(rootFile), strings.TrimSpace(string(have)))
 		}
 		return nil
+	case err == nil: // made again
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	case s.readOnly:

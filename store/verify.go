@@ -146,17 +146,22 @@ func scannerOf(infos map[Path]Info) (*refscan.Scanner, error) {
 	return refscan.NewScanner(digests)
 }
 
-// strayTrees lists what lies in the store folder and is neither an item nor on
-// its way to be one.
+// strayTrees lists what lies in the store folder and is no item, nor on its way
+// to be one, nor what a root or an item needs: what a collection takes.
 func (s *Store) strayTrees() (stray []string, err error) {
 	err = s.collector.with(s, unix.LOCK_EX, func() error {
 		c, err := s.inUse(nil)
-		if err == nil {
-			err = s.findStray(c)
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			stray = c.stray
+		roots, _, err := s.roots()
+		if err != nil {
+			return err
 		}
+		c.roots = append(c.roots, roots...)
+		c.mark()
+		err = s.findStray(c)
+		stray = c.stray
 		return err
 	})
 	slices.Sort(stray)

@@ -4,6 +4,7 @@
 package fsys
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"sync/atomic"
@@ -14,7 +15,7 @@ import (
 // the running number of the operation (from 1), its name and its path, and
 // an error that it returns is the operation's error. It may also end the
 // process. A write that fails has written its first half, as on a disk that
-// fills up.
+// fills up, unless the error is [ErrStopped].
 type Fault struct {
 	FS     FS
 	Before func(n int64, op, path string) error
@@ -23,6 +24,10 @@ type Fault struct {
 }
 
 var _ FS = (*Fault)(nil)
+
+// ErrStopped is for Before to say that the process does no more: what comes
+// after the operation at which it was to end.
+var ErrStopped = errors.New("the process was to have ended")
 
 // Count is the number of operations so far.
 func (f *Fault) Count() int64 { return f.n.Load() }
@@ -143,6 +148,9 @@ type faultFile struct {
 
 func (f *faultFile) Write(p []byte) (int, error) {
 	if err := f.fault.before("write", f.path); err != nil {
+		if errors.Is(err, ErrStopped) {
+			return 0, err
+		}
 		n, _ := f.File.Write(p[:len(p)/2]) // the injected error counts
 		return n, err
 	}
@@ -151,6 +159,9 @@ func (f *faultFile) Write(p []byte) (int, error) {
 
 func (f *faultFile) WriteAt(p []byte, off int64) (int, error) {
 	if err := f.fault.before("writeat", f.path); err != nil {
+		if errors.Is(err, ErrStopped) {
+			return 0, err
+		}
 		n, _ := f.File.WriteAt(p[:len(p)/2], off) // the injected error counts
 		return n, err
 	}

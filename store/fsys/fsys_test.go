@@ -182,6 +182,26 @@ func TestFault(t *testing.T) {
 	}
 }
 
+// A process that has ended writes nothing at all.
+func TestStopped(t *testing.T) {
+	dir := t.TempDir()
+	f := &fsys.Fault{FS: fsys.OS{}, Before: func(n int64, _, _ string) error {
+		if n > 1 {
+			return fsys.ErrStopped
+		}
+		return nil
+	}}
+	file, err := f.Create(dir+"/file", 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = file.Write([]byte("0123456789"))
+	_, err2 := file.WriteAt([]byte("0123456789"), 0)
+	if data, _ := os.ReadFile(dir + "/file"); !errors.Is(err, fsys.ErrStopped) || !errors.Is(err2, fsys.ErrStopped) || len(data) > 0 {
+		t.Errorf("wrote %q: %v, %v", data, err, err2)
+	}
+}
+
 func TestTrees(t *testing.T) {
 	dir := t.TempDir()
 	f := fsys.OS{}
