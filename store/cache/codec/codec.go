@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -45,15 +46,26 @@ var methods = map[string]method{
 	"zstd": {
 		extension: ".zst",
 		read: func(r io.Reader) (io.ReadCloser, error) {
-			d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
-			if err != nil {
-				return nil, err
+			d, _ := decoders.Get().(*zstd.Decoder)
+			if d == nil {
+				var err error
+				if d, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow)); err != nil {
+					return nil, err
+				}
 			}
-			return d.IOReadCloser(), nil
+			return &pooledDecoder{d}, d.Reset(r)
 		},
 		write: func(w io.Writer) (io.WriteCloser, error) {
-			// Two: one compresses while the other hashes.
-			return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(2))
+			e, _ := encoders.Get().(*zstd.Encoder)
+			if e == nil {
+				var err error
+				// Two: one compresses while the other hashes.
+				if e, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(2)); err != nil {
+					return nil, err
+				}
+			}
+			e.Reset(w)
+			return &pooledEncoder{e}, nil
 		},
 	},
 	"gzip": {
@@ -76,6 +88,49 @@ var methods = map[string]method{
 		read:      func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil },
 	},
 }
+
+// Most archives are small, and what compresses them is not: it is used again.
+var decoders, encoders sync.Pool
+
+type pooledDecoder struct{ d *zstd.Decoder }
+
+func (p *pooledDecoder) Read(b []byte) (int, error) {
+	if p.d == nil {
+		return 0, errClosed
+	}
+	return p.d.Read(b)
+}
+
+func (p *pooledDecoder) Close() error {
+	if p.d != nil {
+		_ = p.d.Reset(nil) // lets go of what it read from
+		decoders.Put(p.d)
+		p.d = nil
+	}
+	return nil
+}
+
+type pooledEncoder struct{ e *zstd.Encoder }
+
+func (p *pooledEncoder) Write(b []byte) (int, error) {
+	if p.e == nil {
+		return 0, errClosed
+	}
+	return p.e.Write(b)
+}
+
+func (p *pooledEncoder) Close() error {
+	if p.e == nil {
+		return nil
+	}
+	err := p.e.Close()
+	p.e.Reset(nil)
+	encoders.Put(p.e)
+	p.e = nil
+	return err
+}
+
+var errClosed = errors.New("the compressed stream is closed")
 
 type plain struct{ io.Writer }
 
