@@ -6,7 +6,7 @@ GO ?= go
 export CGO_ENABLED = 0
 BUILDFLAGS = -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 
-.PHONY: help build run test test-root golden lint bench clean
+.PHONY: help build run test test-root test-long golden lint bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -29,6 +29,9 @@ test-root: build ## the tests, as root and as an ordinary user too
 	@test "$$(id -u)" = 0 || { echo "test-root: run it as root" >&2; exit 1; }
 	@.ci/test-user
 	OSBUILD_TEST_USER=osbtest $(GO) test -count=1 ./...
+
+test-long: build ## ten minutes of random work of many processes on one store
+	OSBUILD_TEST_LONG=10m $(GO) test -count=1 -v -timeout 30m -run 'TestModel|TestFaults' ./store
 
 golden: build ## rewrite the golden files
 	$(GO) test ./builder/services ./builder/system ./builder/debian/handlers ./runner/activate ./runner/mount ./runner/supervise ./cmd/osbuild ./fixtures -update

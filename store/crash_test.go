@@ -26,6 +26,7 @@ import (
 const (
 	envCrash  = "OSBUILD_TEST_CRASH"  // root, number of the fatal operation
 	envWorker = "OSBUILD_TEST_WORKER" // root, number of the worker
+	envModel  = "OSBUILD_TEST_MODEL"  // see modelChild
 	envMounts = "OSBUILD_TEST_MOUNTS" // set: the mount namespace is our own
 )
 
@@ -36,6 +37,8 @@ func TestMain(m *testing.M) {
 		err = crashChild(os.Getenv(envCrash))
 	case os.Getenv(envWorker) != "":
 		err = worker(os.Getenv(envWorker))
+	case os.Getenv(envModel) != "":
+		err = modelChild(os.Getenv(envModel))
 	default:
 		os.Exit(m.Run())
 	}
