@@ -126,10 +126,13 @@ func (i Instance) exec(ctx context.Context, p spec.Process, stdio Stdio, tty boo
 		e.files = []*os.File{term.slave, term.slave, term.slave}
 		e.tty = true
 	}
-	if e.group = i.joinGroup(); e.group != nil {
+	if e.group, err = i.joinGroup(); err != nil {
+		return spec.Exit{}, err
+	}
+	if e.group != nil {
 		defer e.group.Close()
 	}
-	proc, err := e.start()
+	proc, err := e.start(ctx)
 	if err != nil {
 		return spec.Exit{}, err
 	}
@@ -271,7 +274,9 @@ var resources = map[string]uintptr{
 }
 
 // start makes the process. It is a child of ours, so its status comes unchanged.
-func (e *entrance) start() (*process, error) {
+// Until it runs it is killed when ctx ends: a container that froze the group it
+// begins in would hold it for ever, and us with it.
+func (e *entrance) start(ctx context.Context) (*process, error) {
 	return keep(func() (*process, error) {
 		pp, err := newPipes()
 		if err != nil {
@@ -286,9 +291,10 @@ func (e *entrance) start() (*process, error) {
 		// With a copy of the memory, because the container lives already: none of
 		// its processes may ever meet one that has the runner's.
 		first, pid, errno := fork(code, 0, int(pp.upW.Fd()), e.group)
-		if errno != 0 && e.group != nil {
+		if (errno == unix.EACCES || errno == unix.EPERM) && e.group != nil {
 			// Only who may write to a group above both can change from one to
-			// the other; then it stays in the caller's.
+			// the other; then it stays in the caller's. Any other reason can be
+			// the container's doing, and is no way out of its limits.
 			first, pid, errno = fork(code, 0, int(pp.upW.Fd()), nil)
 		}
 		runtime.KeepAlive(e)
@@ -296,6 +302,29 @@ func (e *entrance) start() (*process, error) {
 			pp.close()
 			return nil, fmt.Errorf("cannot fork: %w", errno)
 		}
-		return adopt(pp, first, pid, func() error { return nil })
+		giveUp := func() {}
+		p, err := adopt(pp, first, pid, func() error {
+			fd, err := unix.PidfdOpen(pid, 0)
+			if err != nil {
+				return fmt.Errorf("cannot start the process: %w", err)
+			}
+			killed := make(chan struct{})
+			stop := context.AfterFunc(ctx, func() {
+				defer close(killed)
+				_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+			})
+			giveUp = func() {
+				if !stop() {
+					<-killed
+				}
+				unix.Close(fd)
+			}
+			return nil
+		})
+		giveUp()
+		if err != nil && ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return p, err
 	})
 }

@@ -100,22 +100,23 @@ func (e *claimed) leaveGroup() error {
 }
 
 // joinGroup opens the control group that a container's PID 1 is in, nil where
-// the container has none of its own.
-func (i Instance) joinGroup() *os.File {
+// the container has none of its own. A container that hides where PID 1 is, in
+// groups deeper than a path can tell, does not get a program past its limits by
+// that: the program begins in the container's whole group.
+func (i Instance) joinGroup() (*os.File, error) {
 	if i.Group == "" {
-		return nil
+		return nil, nil
 	}
-	h, err := cgroup.Find()
+	if h, err := cgroup.Find(); err == nil {
+		if dir, ok := h.Of(i.PID); ok {
+			if f, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0); err == nil {
+				return f, nil
+			}
+		}
+	}
+	f, err := os.OpenFile(i.Group, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return nil
+		return nil, fmt.Errorf("cannot find the control group of container %s: %w", i.Name, err)
 	}
-	dir, ok := h.Of(i.PID)
-	if !ok {
-		return nil
-	}
-	f, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return nil
-	}
-	return f
+	return f, nil
 }

@@ -4,12 +4,14 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -120,11 +122,64 @@ grep -o '^0::.*' /proc/self/cgroup
 	if err != nil || !slices.Contains(strings.Split(out, "\n"), "0::/init") {
 		t.Errorf("a later program is in %s, %v", out, err)
 	}
+	// PID 1 goes where no path reaches, which is no way out either.
+	deep := `
+mkdir /tmp/group && mount -t cgroup2 none /tmp/group && cd /tmp/group || exit
+name=$(printf %0200d 0)
+for half in 1 2; do
+	for i in $(seq 12); do mkdir $name && cd $name || exit; done
+	mount --bind . /tmp/group && cd /tmp/group || exit
+done
+echo 1 >cgroup.procs && cat /proc/1/cgroup
+`
+	out, _, err = capture(t, func(out *os.File) (spec.Exit, error) {
+		return i.Exec(t.Context(), spec.Process{Argv: []string{"/usr/bin/sh", "-c", deep}}, Stdio{Out: out, Err: out}, false)
+	})
+	if _, at, _ := strings.Cut(out, "0::"); err != nil || len(at) < 4000 {
+		t.Fatalf("PID 1 is not hidden: %v\n%s", err, out)
+	}
+	out, _, err = capture(t, func(out *os.File) (spec.Exit, error) {
+		return i.Exec(t.Context(), spec.Process{Argv: []string{"/usr/bin/cat", "/proc/self/cgroup"}}, Stdio{Out: out, Err: out}, false)
+	})
+	if err != nil || !slices.Contains(strings.Split(out, "\n"), "0::/") {
+		t.Errorf("a program of a container that hides is in %s, %v", out, err)
+	}
 	if _, err := stop(); err != nil {
 		t.Error(err)
 	}
 	if found := r.groups("grouped"); len(found) > 0 {
 		t.Errorf("left behind: %q", found)
+	}
+}
+
+// TestFrozen: a container that stops itself holds nobody who enters it.
+func TestFrozen(t *testing.T) {
+	r := newRig(t, nil)
+	o := r.options("")
+	o.Nested, o.Name = true, "frozen"
+	i, stop := r.background(o)
+	if i.Group == "" {
+		t.Skip("SKIP-ENV: this user has no control group")
+	}
+	enter := func(ctx context.Context, script string) error {
+		_, _, err := capture(t, func(out *os.File) (spec.Exit, error) {
+			return i.Exec(ctx, spec.Process{Argv: []string{"/usr/bin/sh", "-c", script}}, Stdio{Out: out, Err: out}, false)
+		})
+		return err
+	}
+	if err := enter(t.Context(), "cd /sys/fs/cgroup && mkdir ice && echo 1 >ice/cgroup.procs && echo 1 >ice/cgroup.freeze"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := enter(ctx, "true"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(i.Group, "ice", "cgroup.freeze"), []byte("0"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stop(); err != nil {
+		t.Error(err)
 	}
 }
 
