@@ -14,6 +14,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"osbuild/store/nar"
 	"osbuild/store/refscan"
@@ -76,7 +77,7 @@ func readTree(ctx context.Context, i Info, t *nar.Tree, refs *refscan.Scanner) (
 		w = io.MultiWriter(w, refs)
 	}
 	e := nar.NewEncoder(w)
-	if err := t.Encode(ctx, e, t.FileContents(ctx), nil); err != nil {
+	if err := t.Encode(ctx, e, fileContents(ctx, t), nil); err != nil {
 		return r, err
 	}
 	r.size = e.Offset()
@@ -94,10 +95,35 @@ func readTree(ctx context.Context, i Info, t *nar.Tree, refs *refscan.Scanner) (
 	return r, nil
 }
 
+// readBuffers are for those who read many small trees: such a buffer takes
+// longer to make than most trees to read.
+var readBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+
+// fileContents is [nar.Tree.FileContents] with these buffers.
+func fileContents(ctx context.Context, t *nar.Tree) nar.Contents {
+	return func(e *nar.Encoder, n *nar.Node) error {
+		buf := readBuffers.Get().(*[copyBuffer]byte)
+		defer readBuffers.Put(buf)
+		e.OpenFile(n.Size, n.Executable)
+		err := nar.ReadContent(t.Physical(n), n.Size, buf[:], func(p []byte) ([]byte, error) {
+			if err := ctx.Err(); err != nil {
+				return buf[:], err
+			}
+			_, err := e.Write(p)
+			return buf[:], err
+		})
+		if err != nil {
+			return err
+		}
+		e.CloseFile(n.Size)
+		return nil
+	}
+}
+
 func hashTree(ctx context.Context, t *nar.Tree) (Hash, int64, error) {
 	sum := sha256.New()
 	e := nar.NewEncoder(sum)
-	err := t.Encode(ctx, e, t.FileContents(ctx), nil)
+	err := t.Encode(ctx, e, fileContents(ctx, t), nil)
 	return Hash(sum.Sum(nil)), e.Offset(), err
 }
 

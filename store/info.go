@@ -76,26 +76,55 @@ func DecodeInfo(text []byte) (Info, error) {
 	if len(text) == 0 || text[len(text)-1] != '\n' {
 		return Info{}, fmt.Errorf("cannot read an info file: its last line is torn")
 	}
-	seen := make(map[string]bool)
-	for n, l := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n") {
+	var seen fieldSet
+	rest := string(text)
+	for n := 1; rest != ""; n++ {
+		var l string
+		l, rest, _ = strings.Cut(rest, "\n")
 		key, value, ok := strings.Cut(l, ":")
 		if !ok {
-			return Info{}, fmt.Errorf("cannot read an info file: line %d is no \"key: value\"", n+1)
+			return Info{}, fmt.Errorf("cannot read an info file: line %d is no \"key: value\"", n)
 		}
-		if key != "Sig" && seen[key] {
-			return Info{}, fmt.Errorf("cannot read an info file: line %d repeats %s", n+1, key)
+		if key != "Sig" && seen.add(key) {
+			return Info{}, fmt.Errorf("cannot read an info file: line %d repeats %s", n, key)
 		}
-		seen[key] = true
 		if err := i.set(key, strings.TrimPrefix(value, " ")); err != nil {
-			return Info{}, fmt.Errorf("cannot read an info file: line %d: %w", n+1, err)
+			return Info{}, fmt.Errorf("cannot read an info file: line %d: %w", n, err)
 		}
 	}
-	for _, key := range []string{"StorePath", "NarHash", "NarSize", "References"} {
-		if !seen[key] {
+	for k, key := range infoFields[:requiredFields] {
+		if !seen.known[k] {
 			return Info{}, fmt.Errorf("cannot read an info file: it lacks %s", key)
 		}
 	}
 	return i, nil
+}
+
+// infoFields are the fields that occur once at most; the first ones must.
+var infoFields = [...]string{"StorePath", "NarHash", "NarSize", "References", "Deriver", "CA", "X-Registered", "X-Session"}
+
+const requiredFields = 4
+
+// fieldSet is a set of fields. Reading all infos of a store takes as long as
+// this does, so that it makes a map only for fields of others.
+type fieldSet struct {
+	known  [len(infoFields)]bool
+	others map[string]bool
+}
+
+// add says whether the key was there before.
+func (f *fieldSet) add(key string) bool {
+	if k := slices.Index(infoFields[:], key); k >= 0 {
+		had := f.known[k]
+		f.known[k] = true
+		return had
+	}
+	if f.others == nil {
+		f.others = make(map[string]bool)
+	}
+	had := f.others[key]
+	f.others[key] = true
+	return had
 }
 
 func (i *Info) set(key, value string) (err error) {
@@ -113,12 +142,8 @@ func (i *Info) set(key, value string) (err error) {
 			err = fmt.Errorf("the archive size %q is not positive", value)
 		}
 	case "References":
-		for _, base := range strings.Fields(value) {
-			p, err := parseBase(base)
-			if err != nil {
-				return err
-			}
-			i.References = append(i.References, p)
+		if i.References, err = parseBases(value); err != nil {
+			return err
 		}
 		if !slices.IsSorted(i.References) {
 			return fmt.Errorf("the references are not sorted")
@@ -135,6 +160,30 @@ func (i *Info) set(key, value string) (err error) {
 		i.session = value
 	}
 	return err
+}
+
+// parseBases reads base names, which spaces separate.
+func parseBases(list string) ([]Path, error) {
+	bases := strings.Fields(list)
+	if len(bases) == 0 {
+		return nil, nil
+	}
+	// All paths are parts of one string, which is made at once.
+	var b strings.Builder
+	b.Grow(len(list) + len(bases)*len(Dir+"/"))
+	for _, base := range bases {
+		if err := checkBase(base); err != nil {
+			return nil, err
+		}
+		b.WriteString(Dir + "/" + base)
+	}
+	all := b.String()
+	paths := make([]Path, len(bases))
+	for k, base := range bases {
+		n := len(Dir+"/") + len(base)
+		paths[k], all = Path(all[:n]), all[n:]
+	}
+	return paths, nil
 }
 
 // infoPath returns the place of the item's info file.

@@ -34,23 +34,33 @@ func ParsePath(s string) (Path, error) {
 	if !ok {
 		return "", fmt.Errorf("cannot use %q as a store path: it does not start with %s/", s, Dir)
 	}
-	return parseBase(base)
+	if err := checkBase(base); err != nil {
+		return "", err
+	}
+	return Path(s), nil
 }
 
 // parseBase makes a Path of an item's base name.
 func parseBase(base string) (Path, error) {
+	if err := checkBase(base); err != nil {
+		return "", err
+	}
+	return Path(Dir + "/" + base), nil
+}
+
+func checkBase(base string) error {
 	if len(base) < digestLen+2 || base[digestLen] != '-' {
-		return "", fmt.Errorf("cannot use %q as a store item: it is not <32 characters>-<name>", base)
+		return fmt.Errorf("cannot use %q as a store item: it is not <32 characters>-<name>", base)
 	}
 	for i := range digestLen {
 		if base32Value[base[i]] == invalidDigit {
-			return "", fmt.Errorf("cannot use %q as a store item: %q does not occur in a digest", base, base[i])
+			return fmt.Errorf("cannot use %q as a store item: %q does not occur in a digest", base, base[i])
 		}
 	}
 	if err := ValidName(base[digestLen+1:]); err != nil {
-		return "", fmt.Errorf("cannot use %q as a store item: %w", base, err)
+		return fmt.Errorf("cannot use %q as a store item: %w", base, err)
 	}
-	return Path(Dir + "/" + base), nil
+	return nil
 }
 
 // Base returns <digest>-<name>.

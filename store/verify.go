@@ -108,11 +108,12 @@ func (s *Store) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 			return r, err
 		}
 	}
+	valid := make(map[Path]bool) // what was found to be
 	for _, p := range paths {
 		if err := ctx.Err(); err != nil {
 			return r, err
 		}
-		problems, checked, err := s.verifyItem(ctx, p, o.Paths != nil, o.Contents, l != nil, refs)
+		problems, checked, err := s.verifyItem(ctx, p, o.Paths != nil, o.Contents, l != nil, refs, valid)
 		if err := errors.Join(err, ctx.Err()); err != nil {
 			return r, err
 		}
@@ -171,7 +172,7 @@ func (s *Store) strayTrees() (stray []string, err error) {
 // verifyItem checks one item: one that the user named, or one that was listed
 // and may be collected since, unless it is leased. The info file is read here
 // and not taken from the index, because it is the truth.
-func (s *Store) verifyItem(ctx context.Context, p Path, named, contents, leased bool, refs *refscan.Scanner) (problems []Problem, checked bool, err error) {
+func (s *Store) verifyItem(ctx context.Context, p Path, named, contents, leased bool, refs *refscan.Scanner, valid map[Path]bool) (problems []Problem, checked bool, err error) {
 	i, err := s.Info(p)
 	var damaged *InfoError
 	switch {
@@ -183,7 +184,11 @@ func (s *Store) verifyItem(ctx context.Context, p Path, named, contents, leased 
 		return nil, false, err
 	}
 	for _, r := range i.References {
-		if r != p && !s.Valid(r) {
+		// Most items are referred to more than once.
+		if r != p && !valid[r] {
+			valid[r] = s.Valid(r)
+		}
+		if r != p && !valid[r] {
 			problems = append(problems, Problem{p, ProblemReference, "it refers to " + string(r) + ", which is not valid"})
 		}
 	}
