@@ -44,7 +44,7 @@ type ports struct {
 	next    uint64
 	waiting map[uint64]chan answer
 	// flows are the connections that are open, to be closed at the end.
-	flows  map[io.Closer]struct{}
+	flows  map[*net.TCPConn]struct{}
 	closed bool
 	done   sync.WaitGroup
 }
@@ -57,7 +57,7 @@ type answer struct {
 
 // listen opens the ports of the host; nothing is accepted yet.
 func listen(list []Port) (_ *ports, err error) {
-	p := &ports{waiting: map[uint64]chan answer{}, flows: map[io.Closer]struct{}{}}
+	p := &ports{waiting: map[uint64]chan answer{}, flows: map[*net.TCPConn]struct{}{}}
 	if len(list) == 0 {
 		return p, nil
 	}
@@ -163,7 +163,7 @@ func (p *ports) close() {
 	p.mu.Lock()
 	p.closed = true
 	for c := range p.flows {
-		c.Close()
+		end(c)
 	}
 	p.mu.Unlock()
 	for _, l := range p.listeners {
@@ -180,8 +180,18 @@ func (p *ports) close() {
 	}
 }
 
+// end closes a connection, whoever is reading or writing it. Closing alone waits
+// for them, and the container can have made its side of a connection one on which
+// the kernel waits too, for ever perhaps: O_NONBLOCK is of the open file, which
+// both have.
+func end(c *net.TCPConn) {
+	_ = c.CloseRead()
+	_ = c.CloseWrite()
+	c.Close()
+}
+
 // hold remembers what must be closed at the end, unless that has come.
-func (p *ports) hold(c io.Closer) bool {
+func (p *ports) hold(c *net.TCPConn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.closed {
@@ -190,7 +200,7 @@ func (p *ports) hold(c io.Closer) bool {
 	return !p.closed
 }
 
-func (p *ports) release(c io.Closer) {
+func (p *ports) release(c *net.TCPConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.flows, c)

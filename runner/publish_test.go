@@ -277,3 +277,54 @@ func TestPublishErrors(t *testing.T) {
 		})
 	}
 }
+
+// TestPublishHeld: a container that makes a connection block, as it may with any
+// that it gave away, does not keep the runner from ending.
+func TestPublishHeld(t *testing.T) {
+	inside := make(chan net.Conn, 1)
+	kept := make(chan int, 1)
+	server := server(t, func(c *net.TCPConn) {
+		inside <- c
+		_, _ = io.Copy(io.Discard, c)
+	})
+	p, address := published(t, func(d spec.Dial, answer send) {
+		fd := connected(t, server)
+		mine, err := unix.Dup(fd)
+		if err != nil {
+			t.Error(err)
+		}
+		kept <- mine
+		answer(spec.Dialled{ID: d.ID}, fd)
+	})
+	outside := dial(t, address)
+	through := func(text string) {
+		t.Helper()
+		got := make([]byte, len(text))
+		if _, err := io.ReadFull(outside, got); err != nil || string(got) != text {
+			t.Fatalf("got %q, %v", got, err)
+		}
+	}
+	there := <-inside
+	_, _ = there.Write([]byte("one"))
+	through("one")
+	fd := <-kept
+	defer unix.Close(fd)
+	if err := unix.SetNonblock(fd, false); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = there.Write([]byte("two"))
+	through("two")                    // what comes next is waited for in the kernel
+	time.Sleep(50 * time.Millisecond) // nothing tells that it is
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.close()
+	}()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Error("it does not end")
+		_ = unix.Shutdown(fd, unix.SHUT_RDWR)
+		<-done
+	}
+}
