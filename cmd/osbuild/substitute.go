@@ -22,6 +22,7 @@ import (
 	"osbuild/builder/realise"
 	"osbuild/store"
 	"osbuild/store/cache"
+	"osbuild/store/cache/origin"
 )
 
 // sharing says where builds may come from instead of being built: flags come
@@ -150,6 +151,9 @@ func (a *app) substituters(ctx context.Context, s *store.Store) ([]realise.Subst
 	return []realise.Substituter{newSubstituter(a, s, &cache.Puller{Store: s, Caches: cache.ByPriority(caches), Trust: trust})}, nil
 }
 
+// noteworthy is how much is announced before it is fetched.
+const noteworthy = 10 << 20
+
 // substituter brings what was built elsewhere from caches.
 type substituter struct {
 	puller *cache.Puller
@@ -163,7 +167,7 @@ func newSubstituter(a *app, s *store.Store, p *cache.Puller) *substituter {
 	}
 	p.Warn = func(text string) { a.say("warning: %s", text) }
 	p.Planned = func(items int, bytes int64) {
-		if a.verbose {
+		if a.verbose || bytes > noteworthy {
 			a.say("fetching %s, %s", count(items, "item"), size(bytes))
 		}
 	}
@@ -175,9 +179,13 @@ func (s *substituter) Name() string { return s.name }
 
 // Realisation implements realise.Substituter.
 func (s *substituter) Realisation(ctx context.Context, resolved derivation.Key) (map[string]store.Path, error) {
-	r, _, err := s.puller.Realisation(ctx, string(resolved))
+	r, c, err := s.puller.Realisation(ctx, string(resolved))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
+	}
+	if err == nil && !c.Trusted {
+		// Kept with its signatures, so that `osbuild serve` can pass it on.
+		_, err = s.puller.Store.PutRecordOnce(origin.SharedRecords, r.Resolved, r.Encode())
 	}
 	return r.Outputs, err
 }

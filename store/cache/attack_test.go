@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -263,6 +264,7 @@ var attacks = []struct {
 func TestAttacks(t *testing.T) {
 	for _, a := range attacks {
 		t.Run(a.summary, func(t *testing.T) {
+			t.Parallel()
 			h := newHostile(t)
 			a.do(h)
 			to := newRoot(t)
@@ -324,35 +326,38 @@ func TestSoundHostile(t *testing.T) {
 func TestAttacksOfServers(t *testing.T) {
 	for _, c := range []struct {
 		summary string
-		handler func(w http.ResponseWriter, r *http.Request)
+		handler func(w http.ResponseWriter, r *http.Request, plain []byte)
 		want    string
 	}{
-		{"it is silent", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "timeout"},
-		{"it is silent in the middle", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Length", "1000000")
-			_, _ = w.Write(make([]byte, 100)) // the client goes away
+		{"it is silent", func(_ http.ResponseWriter, r *http.Request, _ []byte) { <-r.Context().Done() }, "timeout"},
+		{"it is silent in the middle", func(w http.ResponseWriter, r *http.Request, plain []byte) {
+			w.Header().Set("Content-Length", strconv.Itoa(len(plain)))
+			_, _ = w.Write(plain[:1000]) // the client goes away
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
-		}, ""},
-		{"it points to a file", func(w http.ResponseWriter, r *http.Request) {
+		}, "silent"},
+		{"it points to a file", func(w http.ResponseWriter, r *http.Request, _ []byte) {
 			http.Redirect(w, r, "file:///etc/passwd", http.StatusFound)
 		}, "points from http to file"},
-		{"it sends without end", func(w http.ResponseWriter, _ *http.Request) {
-			for {
-				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
-					return
-				}
+		{"it sends without end", func(w http.ResponseWriter, _ *http.Request, plain []byte) {
+			_, err := w.Write(plain)
+			for err == nil {
+				_, err = w.Write(make([]byte, 1<<16))
 			}
-		}, ""},
-		{"it compresses a bomb on the way", func(w http.ResponseWriter, _ *http.Request) {
+		}, "longer than announced"},
+		{"it compresses a bomb on the way", func(w http.ResponseWriter, _ *http.Request, plain []byte) {
 			w.Header().Set("Content-Encoding", "zstd")
 			z, err := codec.NewWriter("zstd", w)
+			if err == nil {
+				_, err = z.Write(plain)
+			}
 			for err == nil {
 				_, err = z.Write(make([]byte, 1<<20))
 			}
-		}, ""},
+		}, "longer than announced"},
 	} {
 		t.Run(c.summary, func(t *testing.T) {
+			t.Parallel()
 			h := newHostile(t)
 			// Not compressed, so that the encoding on the way is allowed.
 			plain := h.plain()
@@ -361,13 +366,13 @@ func TestAttacksOfServers(t *testing.T) {
 			files := http.FileServer(http.Dir(h.dir))
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if strings.HasSuffix(r.URL.Path, "/x.nar") {
-					c.handler(w, r)
+					c.handler(w, r, plain)
 				} else {
 					files.ServeHTTP(w, r)
 				}
 			}))
 			defer s.Close()
-			l, err := location.NewWeb(s.URL, location.WebOptions{Stall: 200 * time.Millisecond, Pause: time.Millisecond})
+			l, err := location.NewWeb(s.URL, location.WebOptions{Stall: 600 * time.Millisecond, Pause: time.Millisecond})
 			if err != nil {
 				t.Fatal(err)
 			}

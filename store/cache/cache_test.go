@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"osbuild/store"
@@ -73,33 +74,7 @@ func TestPushOrder(t *testing.T) {
 	from := newRoot(t)
 	top := from.closure()
 	dir := filepath.Join(t.TempDir(), "cache")
-	watch := &watcher{FS: fsys.OS{}, check: func() {
-		texts, err := filepath.Glob(dir + "/*.narinfo")
-		if err != nil {
-			t.Error(err)
-		}
-		for _, file := range texts {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Error(err)
-				continue
-			}
-			n, err := narinfo.Parse(text)
-			if err != nil {
-				t.Errorf("%s: %v", file, err)
-				continue
-			}
-			needs := []string{n.URL}
-			for _, r := range n.References {
-				needs = append(needs, narinfo.Name(r))
-			}
-			for _, name := range needs {
-				if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
-					t.Errorf("%s is there and needs %s: %v", n.Path.Name(), name, err)
-				}
-			}
-		}
-	}}
+	watch := &watcher{FS: fsys.OS{}, check: func() { wholeCache(t, dir) }}
 	c, err := cache.Create(t.Context(), location.NewFolder(dir, watch))
 	if err != nil {
 		t.Fatal(err)
@@ -107,6 +82,87 @@ func TestPushOrder(t *testing.T) {
 	push(t, from, c, cache.PushOptions{Jobs: 2}, top)
 	if watch.renames != 7 { // cache-info, and two an item
 		t.Errorf("%d files appeared", watch.renames)
+	}
+}
+
+// wholeCache checks that what the cache tells of is there.
+func wholeCache(t *testing.T, dir string) {
+	t.Helper()
+	texts, err := filepath.Glob(dir + "/*.narinfo")
+	if err != nil {
+		t.Error(err)
+	}
+	for _, file := range texts {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		n, err := narinfo.Parse(text)
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		needs := []string{n.URL}
+		for _, r := range n.References {
+			needs = append(needs, narinfo.Name(r))
+		}
+		for _, name := range needs {
+			if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+				t.Errorf("%s is there and needs %s: %v", n.Path.Name(), name, err)
+			}
+		}
+	}
+}
+
+// TestPushFaults lets each change of the cache's folder fail: what is there
+// is whole, and another push mends the rest.
+func TestPushFaults(t *testing.T) {
+	from, to := newRoot(t), newRoot(t)
+	top := from.closure()
+	points := 0
+	for n := int64(1); ; n++ {
+		dir := filepath.Join(t.TempDir(), "cache")
+		fault := &fsys.Fault{FS: fsys.OS{}, Before: func(k int64, _, _ string) error {
+			if k == n {
+				return syscall.ENOSPC
+			}
+			return nil
+		}}
+		tryPush := func() error {
+			c, err := cache.Create(t.Context(), location.NewFolder(dir, fault))
+			if err == nil {
+				_, err = cache.Push(t.Context(), from.store, c, []store.Path{top}, cache.PushOptions{Listings: true, Jobs: 2})
+			}
+			return err
+		}
+		err := tryPush()
+		if fault.Count() < n {
+			if err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+		points++
+		if err != nil && !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("point %d: %v", n, err)
+		}
+		wholeCache(t, dir)
+		if err := tryPush(); err != nil {
+			t.Errorf("after point %d: %v", n, err)
+		}
+		wholeCache(t, dir)
+		if left, err := filepath.Glob(dir + "/.tmp-*"); err != nil || len(left) > 0 {
+			t.Errorf("point %d: left in the cache: %q %v", n, left, err)
+		}
+		p := &cache.Puller{Store: to.store, Caches: []*cache.Cache{folder(t, dir)}}
+		if _, err := p.Pull(t.Context(), to.lease, top); err != nil {
+			t.Errorf("after point %d: %v", n, err)
+		}
+	}
+	t.Logf("%d points", points)
+	if points < 30 {
+		t.Errorf("only %d points", points)
 	}
 }
 

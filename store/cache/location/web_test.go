@@ -32,10 +32,16 @@ var content = func() []byte {
 	return b.Bytes()
 }()
 
-// quick talks to a server without long waits.
+// quick talks to a server without long waits. Its patience is that of a busy
+// machine.
 func quick(t *testing.T, address string) *location.Web {
 	t.Helper()
-	w, err := location.NewWeb(address, location.WebOptions{Token: "secret", TempDir: func() (string, error) { return t.TempDir(), nil }, Stall: 300 * time.Millisecond, Pause: time.Millisecond})
+	return impatient(t, address, 20*time.Second)
+}
+
+func impatient(t *testing.T, address string, stall time.Duration) *location.Web {
+	t.Helper()
+	w, err := location.NewWeb(address, location.WebOptions{Token: "secret", TempDir: func() (string, error) { return t.TempDir(), nil }, Stall: stall, Pause: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,12 +51,18 @@ func quick(t *testing.T, address string) *location.Web {
 // serve answers with h, which is told how many requests came before.
 func serve(t *testing.T, h func(n int, w http.ResponseWriter, r *http.Request)) (*location.Web, *atomic.Int64) {
 	t.Helper()
+	address, count := start(t, h)
+	return quick(t, address), count
+}
+
+func start(t *testing.T, h func(n int, w http.ResponseWriter, r *http.Request)) (address string, requests *atomic.Int64) {
+	t.Helper()
 	var count atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h(int(count.Add(1)-1), w, r)
 	}))
 	t.Cleanup(s.Close)
-	return quick(t, s.URL+"/base/"), &count
+	return s.URL + "/base/", &count
 }
 
 func readAll(t *testing.T, l location.Location, name string) ([]byte, error) {
@@ -139,31 +151,6 @@ func TestDownloads(t *testing.T) {
 			w.Write(content[:100_000])
 			breakOff()
 		}, 2, "changed meanwhile"},
-		{"silent", func(n int, w http.ResponseWriter, r *http.Request) {
-			from := part(w, r)
-			if n == 0 {
-				w.Write(content[:100_000])
-				w.(http.Flusher).Flush()
-				<-r.Context().Done()
-				return
-			}
-			w.Write(content[from:])
-		}, 2, ""},
-		{"silent for ever", func(_ int, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 4, "timeout"},
-		{"drops by drop", func(_ int, w http.ResponseWriter, r *http.Request) {
-			from := part(w, r)
-			for k := range 1000 {
-				if _, err := w.Write(content[from+k : from+k+1]); err != nil {
-					return
-				}
-				w.(http.Flusher).Flush()
-				select {
-				case <-r.Context().Done():
-					return
-				case <-time.After(20 * time.Millisecond):
-				}
-			}
-		}, 4, "silent"},
 		{"busy at first", func(n int, w http.ResponseWriter, r *http.Request) {
 			if n < 2 {
 				w.WriteHeader([]int{http.StatusServiceUnavailable, http.StatusTooManyRequests}[n])
@@ -207,6 +194,54 @@ func TestDownloads(t *testing.T) {
 			}
 			if n := count.Load(); n != c.requests {
 				t.Errorf("%d requests, want %d", n, c.requests)
+			}
+		})
+	}
+}
+
+// TestSilence holds that a server which does not send is left, however it
+// does that.
+func TestSilence(t *testing.T) {
+	for _, c := range []struct {
+		summary string
+		handler func(n int, w http.ResponseWriter, r *http.Request)
+		want    string // of the error, "" for none
+	}{
+		{"silent", func(n int, w http.ResponseWriter, r *http.Request) {
+			from := part(w, r)
+			if n == 0 {
+				w.Write(content[:100_000])
+				w.(http.Flusher).Flush()
+				<-r.Context().Done()
+				return
+			}
+			w.Write(content[from:])
+		}, ""},
+		{"silent for ever", func(_ int, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "timeout"},
+		{"drops by drop", func(_ int, w http.ResponseWriter, r *http.Request) {
+			from := part(w, r)
+			for k := range 1000 {
+				if _, err := w.Write(content[from+k : from+k+1]); err != nil {
+					return
+				}
+				w.(http.Flusher).Flush()
+				select {
+				case <-r.Context().Done():
+					return
+				case <-time.After(20 * time.Millisecond):
+				}
+			}
+		}, "silent"},
+	} {
+		t.Run(c.summary, func(t *testing.T) {
+			t.Parallel()
+			address, _ := start(t, c.handler)
+			got, err := readAll(t, impatient(t, address, 500*time.Millisecond), "nar/x.nar.zst")
+			switch {
+			case c.want == "" && (err != nil || !bytes.Equal(got, content)):
+				t.Errorf("%d bytes, %v", len(got), err)
+			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("%d bytes, %v", len(got), err)
 			}
 		})
 	}
