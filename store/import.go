@@ -72,8 +72,10 @@ func (s *Store) unpack(ctx context.Context, i Info, archive io.Reader, temp stri
 	}
 	// One byte more than announced, which shows that there is more.
 	limited := io.LimitReader(contextReader{ctx, archive}, i.NarSize+1)
-	buffered := bufio.NewReaderSize(io.TeeReader(limited, check), copyBuffer)
-	tree, err := s.unpackTree(nar.NewReader(buffered), temp)
+	// Most items are small, and need no large buffers.
+	size := int(min(i.NarSize+1, copyBuffer))
+	buffered := bufio.NewReaderSize(io.TeeReader(limited, check), size)
+	tree, err := s.unpackTree(nar.NewReader(buffered), temp, make([]byte, size))
 	if err == nil {
 		_, err = io.Copy(io.Discard, buffered)
 	}
@@ -110,10 +112,9 @@ func (s *Store) checkContentAddress(i Info, temp string, modulo Hash) error {
 }
 
 // unpackTree writes the nodes of an archive to dst, whose folders stay
-// writable.
-func (s *Store) unpackTree(r *nar.Reader, dst string) (*nar.Tree, error) {
+// writable; contents pass through buf.
+func (s *Store) unpackTree(r *nar.Reader, dst string, buf []byte) (*nar.Tree, error) {
 	t := &nar.Tree{Root: dst}
-	buf := make([]byte, copyBuffer)
 	for {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"osbuild/store/fsys"
 )
 
@@ -50,7 +52,8 @@ func (f *Folder) Open(_ context.Context, name string) (io.ReadCloser, int64, err
 	if err != nil {
 		return nil, 0, err
 	}
-	file, err := os.Open(place)
+	// Not blocking: a pipe in its place would wait for a writer.
+	file, err := os.OpenFile(place, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, 0, err
 	}

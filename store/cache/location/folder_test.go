@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"osbuild/store/cache/location"
 	"osbuild/store/fsys"
 )
@@ -51,6 +53,12 @@ func TestFolder(t *testing.T) {
 	}
 	if _, err := readAll(t, f, "nar"); err == nil {
 		t.Error("a folder was read")
+	}
+	if err := unix.Mkfifo(dir+"/pipe", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readAll(t, f, "pipe"); err == nil {
+		t.Error("a pipe was read")
 	}
 	if _, err := location.Read(t.Context(), f, "nar/x", 100); err == nil {
 		t.Error("a small file is large")
