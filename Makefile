@@ -6,7 +6,7 @@ GO ?= go
 export CGO_ENABLED = 0
 BUILDFLAGS = -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 
-.PHONY: help build run test test-root test-long golden lint bench clean
+.PHONY: help build run test test-root test-long golden lint bench bench-store clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -45,6 +45,10 @@ lint: ## format, vet, static checks, layers
 bench: build ## speed, as ratios against peers in one run
 	@.ci/packages bench
 	$(GO) test -tags bench -count=1 -v -timeout 30m -run TestBench ./fixtures/bench
+
+bench-store: build ## the store: ratios against Nix, and how costs grow
+	@.ci/packages bench
+	$(GO) test -tags bench -count=1 -v -timeout 60m -run TestStore ./fixtures/bench
 
 clean: ## remove what was built
 	rm -rf bin

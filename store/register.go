@@ -52,6 +52,11 @@ func (s *Store) known(l *Lease, p Path, refs []Path) (Info, bool, error) {
 // removed. The tree's top, if it is a folder, must still be writable, because
 // moving a folder writes to it.
 func (s *Store) register(ctx context.Context, l *Lease, i Info, temp string) (Info, error) {
+	if s.catch != nil && s.suspect[i.Path] {
+		s.catchMu.Lock()
+		defer s.catchMu.Unlock()
+		return s.catch(i, temp)
+	}
 	have, ok, err := s.known(l, i.Path, i.References)
 	if err != nil {
 		return Info{}, err

@@ -32,6 +32,10 @@ type Source interface {
 type RepairOptions struct {
 	Paths   []Path   // nil means all items
 	Sources []Source // asked in this order
+	// Rebuild, if not nil, makes an item again that no source has. It gets a
+	// view of the store in which the item does not count as valid, so that a
+	// build makes it; what it adds to the view in its place is taken.
+	Rebuild func(ctx context.Context, view *Store, i Info) error
 }
 
 // Repaired is an item that is whole again.
@@ -54,8 +58,8 @@ type RepairResult struct {
 }
 
 // Repair verifies all contents and makes whole what is damaged: by the item's
-// own tree where only its modes or its info are, else from a source. The whole
-// tree takes the place of the other in one step. The tree of an item that
+// own tree where only its modes or its info are, from a source, or by building it
+// again. The whole tree takes the place of the other in one step. The tree of an item that
 // another process uses is not replaced.
 func (s *Store) Repair(ctx context.Context, o RepairOptions) (RepairResult, error) {
 	var r RepairResult
@@ -235,6 +239,13 @@ func (r *repairer) tree(ctx context.Context, i Info) (how string, err error) {
 			errs = append(errs, fmt.Errorf("%s: %w", src, err))
 		}
 	}
+	if r.options.Rebuild != nil && i.Deriver != "" {
+		err := r.rebuild(ctx, i)
+		if err == nil {
+			return "built again", nil
+		}
+		errs = append(errs, fmt.Errorf("cannot build it again: %w", err))
+	}
 	if len(errs) == 0 {
 		errs = append(errs, fmt.Errorf("no source has it: %w (give another with --from)", ErrNotFound))
 	}
@@ -259,6 +270,38 @@ func (r *repairer) unpack(ctx context.Context, src Source, i Info) (*Arrival, er
 	}
 	arrival, err := r.store.Unpack(ctx, r.lease, i, archive)
 	return arrival, errors.Join(err, archive.Close())
+}
+
+// rebuild makes an item again, which must give the same bytes.
+func (r *repairer) rebuild(ctx context.Context, i Info) error {
+	temp, err := r.lease.scratch()
+	if err != nil {
+		return err
+	}
+	view, err := Open(r.store.root, Options{FS: r.store.fs})
+	if err != nil {
+		return err
+	}
+	var made *Info
+	view.suspect = map[Path]bool{i.Path: true}
+	view.catch = func(got Info, tree string) (Info, error) {
+		if made != nil {
+			return *made, fsys.RemoveTree(view.fs, tree)
+		}
+		made = &got
+		return got, view.fs.Rename(tree, temp)
+	}
+	err = errors.Join(r.options.Rebuild(ctx, view, i), view.Sync())
+	switch {
+	case err == nil && made == nil:
+		err = errors.New("the build gave something else this time")
+	case err == nil && made.NarHash != i.NarHash:
+		err = fmt.Errorf("the build gave the hash %s, but %s is registered: %w", made.NarHash, i.NarHash, ErrWrong)
+	}
+	if err != nil {
+		return errors.Join(err, fsys.RemoveTree(r.store.fs, temp))
+	}
+	return r.replace(ctx, i.Path, temp)
 }
 
 // unknown makes an item valid again whose info is damaged or not there, or is

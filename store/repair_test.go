@@ -53,17 +53,23 @@ func zoo(t *testing.T, s *store.Store) map[string]store.Path {
 	}
 	i, err = s.AddExecutable(ctx, l, "executable", []byte("#! "+p["text"]), []store.Path{p["text"]})
 	note("executable", i, err)
-	temp, err := l.TempDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeTreeAt(t, temp+"/out", map[string]string{"self": string(scratchA), "ref": string(p["tree"] + "/x"), "again": "-> " + string(p["referring"])})
-	i, err = s.AddOutput(ctx, l, store.Output{Name: "out", Physical: temp + "/out", Scratch: scratchA, Candidates: []store.Path{p["tree"], p["referring"], p["mentioning"]}, Deriver: "x.drv"})
+	i, err = zooOutput(t, s, l, p, "")
 	note("output", i, err)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// zooOutput is what a builder made; more is what it makes at another time.
+func zooOutput(t *testing.T, s *store.Store, l *store.Lease, p map[string]store.Path, more string) (store.Info, error) {
+	t.Helper()
+	temp, err := l.TempDir()
+	if err != nil {
+		return store.Info{}, err
+	}
+	writeTreeAt(t, temp+"/out", map[string]string{"self": string(scratchA), "ref": string(p["tree"]+"/x") + more, "again": "-> " + string(p["referring"])})
+	return s.AddOutput(context.Background(), l, store.Output{Name: "out", Physical: temp + "/out", Scratch: scratchA, Candidates: []store.Path{p["tree"], p["referring"], p["mentioning"]}, Deriver: "x.drv"})
 }
 
 // harm changes a read-only file or folder of an item.
@@ -244,6 +250,62 @@ func TestRepairRefuses(t *testing.T) {
 	}
 	mustVerify(t, s)
 	expectTidy(t, s)
+}
+
+// An item is built again: the same bytes replace the damaged ones, and nothing
+// else does.
+func TestRepairRebuild(t *testing.T) {
+	ctx := context.Background()
+	for _, tt := range []struct {
+		summary, more string
+		err           error
+		want          string // part of the error
+	}{
+		{"the same", "", nil, ""},
+		{"something else", "!", nil, "gave something else this time"},
+		{"a failure", "", errors.New("it is broken"), "it is broken"},
+	} {
+		t.Run(tt.summary, func(t *testing.T) {
+			s := open(t)
+			p := zoo(t, s)
+			place := s.Physical(p["output"])
+			harm(t, place, func() error { return os.WriteFile(place+"/damage", nil, 0o644) })
+			builds := 0
+			r, err := s.Repair(ctx, store.RepairOptions{Rebuild: func(_ context.Context, view *store.Store, i store.Info) error {
+				builds++
+				if i.Path != p["output"] || view.Valid(i.Path) || !view.Valid(p["tree"]) {
+					t.Errorf("the view has the damaged %s: %t, and %s: %t", i.Path, view.Valid(i.Path), p["tree"], view.Valid(p["tree"]))
+				}
+				l, err := view.NewLease("build")
+				if err != nil {
+					return err
+				}
+				// Twice, as two outputs that are equal would be.
+				for range 2 {
+					if _, err := zooOutput(t, view, l, p, tt.more); err != nil {
+						return err
+					}
+				}
+				if _, err := os.Lstat(place + "/damage"); err != nil {
+					t.Errorf("the tree changed while it was built again: %v", err)
+				}
+				return errors.Join(tt.err, l.Close())
+			}})
+			if err != nil || builds != 1 {
+				t.Fatalf("%d builds, %v", builds, err)
+			}
+			if tt.want == "" {
+				if repairedHow(r, p["output"]) != "built again" {
+					t.Errorf("%+v", r)
+				}
+				mustVerify(t, s)
+			} else if len(r.Failed) != 1 || !strings.Contains(r.Failed[0].Err.Error(), tt.want) {
+				t.Errorf("%+v, want %q", r, tt.want)
+			}
+			gc(t, s, store.GCOptions{MinAge: time.Hour})
+			expectTidy(t, s)
+		})
+	}
 }
 
 // The info files and the index are made again from the trees alone.

@@ -97,6 +97,11 @@ type Store struct {
 	mu      sync.Mutex
 	session *session      // what this process has not made durable yet
 	suspect map[Path]bool // of an unclean boot, where we may not mend (read-only)
+
+	// catch, if not nil, takes the trees of suspect items that shall be
+	// registered, see repairer.rebuild.
+	catchMu sync.Mutex
+	catch   func(i Info, temp string) (Info, error)
 }
 
 // Open opens the store at root, a physical folder, and makes what is missing

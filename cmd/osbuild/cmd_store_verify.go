@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"osbuild/builder/realise"
 	"osbuild/store"
 	"osbuild/store/cache"
 	"osbuild/store/cache/codec"
@@ -83,7 +84,7 @@ func storeRepairVerb() verb {
 	return verb{
 		name: "store repair", args: "[--from ROOT|URL]… [ITEM…]",
 		summary: "verify all contents, and make whole what is damaged",
-		help: `  osbuild store repair                              what the items themselves tell
+		help: `  osbuild store repair                              from the items themselves, or by building them again
   osbuild store repair --from /var/lib/osbuild      also from another store
   osbuild store repair --from https://example.org   also from a cache`,
 		setup: func(fs *pflag.FlagSet) runFunc {
@@ -119,6 +120,7 @@ func storeRepair(ctx context.Context, a *app, from, args []string) error {
 		}
 		o.Paths = append(o.Paths, p)
 	}
+	o.Rebuild = a.buildAgain
 	r, err := s.Repair(ctx, o)
 	if err != nil {
 		return err
@@ -152,6 +154,21 @@ func storeRepair(ctx context.Context, a *app, from, args []string) error {
 	if err == nil && len(failed) > 0 {
 		err = fmt.Errorf("%s could not be repaired; one that nothing needs goes with `osbuild store delete`, and is made again by the next build", count(len(failed), "item"))
 	}
+	return err
+}
+
+// buildAgain builds what made an item, in a view of the store that lacks it.
+func (a *app) buildAgain(ctx context.Context, view *store.Store, i store.Info) (err error) {
+	g, target, err := realise.Again(view, i)
+	if err != nil {
+		return err
+	}
+	l, err := view.NewLease("build for store repair")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	_, err = a.newRealiser(ctx, view, l).Realise(ctx, g, target)
 	return err
 }
 
