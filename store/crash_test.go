@@ -27,6 +27,7 @@ const (
 	envCrash  = "OSBUILD_TEST_CRASH"  // root, number of the fatal operation
 	envWorker = "OSBUILD_TEST_WORKER" // root, number of the worker
 	envModel  = "OSBUILD_TEST_MODEL"  // see modelChild
+	envAdds   = "OSBUILD_TEST_ADDS"   // number of the process, root, folder of links
 	envMounts = "OSBUILD_TEST_MOUNTS" // set: the mount namespace is our own
 )
 
@@ -37,6 +38,8 @@ func TestMain(m *testing.M) {
 		err = crashChild(os.Getenv(envCrash))
 	case os.Getenv(envWorker) != "":
 		err = worker(os.Getenv(envWorker))
+	case os.Getenv(envAdds) != "":
+		err = adder(os.Getenv(envAdds))
 	case os.Getenv(envModel) != "":
 		err = modelChild(os.Getenv(envModel))
 	default:

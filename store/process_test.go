@@ -137,6 +137,98 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
+const addsEach = 50
+
+// adder adds items, partly the same ones as others, and makes each a root.
+func adder(arg string) error {
+	var (
+		k           int
+		root, links string
+	)
+	if _, err := fmt.Sscan(arg, &k, &root, &links); err != nil {
+		return err
+	}
+	for n := range addsEach {
+		// As a command does, each time anew.
+		if err := addOne(root, fmt.Sprintf("%s/%d-%d", links, k, n), k, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func addOne(root, link string, k, n int) (err error) {
+	s, err := store.Open(root, store.Options{})
+	if err != nil {
+		return err
+	}
+	l, err := s.NewLease("add")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Sync(), l.Close()) }()
+	common, err := s.AddText(context.Background(), l, "common", fmt.Append(nil, n), nil)
+	if err != nil {
+		return err
+	}
+	own, err := s.AddText(context.Background(), l, "own", fmt.Append(nil, k, n), []store.Path{common.Path})
+	if err != nil {
+		return err
+	}
+	return s.AddRoot(link, own.Path)
+}
+
+// Eight processes add while collections run all the time: nothing is lost, and
+// nobody says a word.
+func TestAddsAndCollections(t *testing.T) {
+	dir := fastDir(t)
+	root, links := dir+"/root", dir+"/links"
+	if err := os.Mkdir(links, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := openAt(t, root)
+	var wg sync.WaitGroup
+	for k := range 8 {
+		wg.Go(func() {
+			cmd := exec.Command("/proc/self/exe")
+			cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %s %s", envAdds, k, root, links))
+			if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+	ended := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(ended)
+	}()
+	collections := 0
+	for running := true; running; collections++ {
+		select {
+		case <-ended:
+			running = false
+		default:
+		}
+		if _, err := s.GC(context.Background(), store.GCOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d collections", collections)
+	roots, err := s.Roots()
+	if err != nil || len(roots) != 8*addsEach {
+		t.Errorf("%d roots, %v", len(roots), err)
+	}
+	for _, r := range roots {
+		if err := whole(s, r.Path); err != nil {
+			t.Error(err)
+		}
+	}
+	if all, err := s.All(); err != nil || len(all) != 9*addsEach {
+		t.Errorf("%d items, want %d, %v", len(all), 9*addsEach, err)
+	}
+	mustVerify(t, s)
+}
+
 // Goroutines of one process share a store and a lease.
 func TestGoroutines(t *testing.T) {
 	s := open(t)
