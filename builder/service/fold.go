@@ -128,8 +128,10 @@ func (f *Folding) contributions(e edge) ([]any, error) {
 		}
 		return nil, wrapf(ErrContribution, pos, err, "cannot compute what service %q%s contributes to %q", e.from.Type.Name, declared, target.Name)
 	}
+	placed := make([]any, len(list))
 	for i, v := range list {
 		if admits(target.Elements, v) {
+			placed[i] = declaredAt(v, e.from.Pos)
 			continue
 		}
 		made := ""
@@ -140,7 +142,33 @@ func (f *Folding) contributions(e edge) ([]any, error) {
 			"cannot use element %d of what service %q contributes to %q: it is %s%s, and %q takes %s",
 			i+1, e.from.Type.Name, target.Name, Describe(v), made, target.Name, elementNames(target.Elements))
 	}
-	return list, nil
+	return placed, nil
+}
+
+// declaredAt gives a record of a type that comes with osbuild, whose file nobody
+// can mend, the place where its service was declared.
+func declaredAt(v any, at derivation.Position) any {
+	ours := func(p derivation.Position) bool { return strings.HasPrefix(p.File, "@") }
+	if at.File == "" || ours(at) || !ours(PositionOf(v)) {
+		return v
+	}
+	rv := reflect.ValueOf(v)
+	pointer := rv.Kind() == reflect.Pointer
+	if pointer {
+		rv = rv.Elem()
+	}
+	if rv.Kind() != reflect.Struct {
+		return v
+	}
+	c := reflect.New(rv.Type())
+	c.Elem().Set(rv)
+	if f := c.Elem().FieldByName("Pos"); f.CanSet() {
+		f.Set(reflect.ValueOf(at))
+	}
+	if pointer {
+		return c.Interface()
+	}
+	return c.Elem().Interface()
 }
 
 func admits(elements []reflect.Type, v any) bool {

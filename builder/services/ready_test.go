@@ -174,7 +174,7 @@ func TestReadyTypes(t *testing.T) {
 		{
 			"nginx", `load("@osbuild//web.star", "nginx", "nginx_configuration", "nginx_location", "nginx_server")`, `service(nginx, nginx_configuration(workers = 2, servers = [
 	nginx_server(listen = [8080, "[::]:8080"], names = ["example.org", "*.example.org"], root = plain_file("site", "x"), locations = [
-		nginx_location("/app", proxy = "http://127.0.0.1:8000"),
+		nginx_location("/app", proxy = "http://app.internal:8000/x"),
 		nginx_location("~ \\.(php|\"x\")$", returns = "403 not \"here\""),
 		nginx_location("= /here", alias = "/srv/here", extra = "autoindex on;"),
 		nginx_location("/", try_files = ["$uri", "/index.html"]),
@@ -297,6 +297,8 @@ func TestReadyTypeErrors(t *testing.T) {
 		{"a key in place of a list", ssh, `service(sshd, sshd_configuration(authorized_keys = {"alice": "ssh-rsa A"}))`, `key "alice": want a list of files or public keys, got string`},
 		{"no key", ssh, `service(sshd, sshd_configuration(authorized_keys = {"alice": ["alice.pub"]}))`, `key "alice": "alice.pub" is neither a file nor a public key`},
 		{"a path as user", ssh, `service(sshd, sshd_configuration(authorized_keys = {"../a": []}))`, `"../a" is not the name of a user`},
+		{"no own key", ssh, `service(sshd, sshd_configuration(host_keys = []))`, `field host_keys: fail: without a key of its own no server starts`},
+		{"nowhere to listen", web, `service(nginx, nginx_configuration(servers = [nginx_server(listen = [])]))`, `field listen: fail: name at least one place`},
 		{"two lines", ssh, `service(sshd, sshd_configuration(listen = ["a\nPort 1"]))`, `is not one line`},
 		{"workers", web, `service(nginx, nginx_configuration(workers = 0))`, `field workers: `},
 		{"quoted path", web, `service(nginx, nginx_configuration(access_log = "/a\";"))`, `is not an absolute path`},
@@ -321,17 +323,19 @@ func TestReadyTypeErrors(t *testing.T) {
 		{"user of a job", cron, `service(cron, cron_configuration(jobs = [cron_job("a", "@daily", ["/x"], user = "bob")]))`, `the user "bob" is not declared`},
 		{"a contribution of another kind", cron, `simple_service("b", cron, ["x"])`, `want cron_job, got string`},
 		{"relative log", logs, `service(log_rotation, log_rotation_configuration(rules = [log_rotation_rule(["a.log"])]))`, `"a.log" is not an absolute path`},
+		{"nothing to rotate", logs, `service(log_rotation, log_rotation_configuration(rules = [log_rotation_rule([])]))`, `field files: fail: name at least one file`},
 		{"size", logs, `service(log_rotation, log_rotation_configuration(rules = [log_rotation_rule(["/a"], max_size = "big")]))`, `field max_size: `},
 		{"mode", logs, `service(log_rotation, log_rotation_configuration(rules = [log_rotation_rule(["/a"], create = "0890 root")]))`, `field create: `},
 		{"group of a rotation", logs, `service(log_rotation, log_rotation_configuration(rules = [log_rotation_rule(["/a"], user = "alice")]))`, `field user: `},
 		{"frequency", logs, `service(log_rotation, log_rotation_configuration(rules = [log_rotation_rule(["/a"], "often")]))`, `"often" is none of daily`},
 		{"time of rotation", logs, `service(log_rotation, log_rotation_configuration(schedule = "often"))`, `is not a time`},
 		{"no value", programs, `service(go_service)`, `go_service`},
+		{"two of a kind", ssh, `service(sshd), service(sshd, sshd_configuration(port = 2222))`, `system.star:4:16: cannot declare user "sshd" twice (`},
 		{"wrong value", programs, `service(go_service, "x")`, `a go_service needs a go_service_configuration, got string`},
 		{"neither", programs, `service(go_service, go_service_configuration("a"))`, `give either src or program`},
 		{"two ways to be ready", programs, `service(go_service, go_service_configuration("a", program = "/x", port = 1, notifies = True))`, `give one of them`},
 		{"signal", programs, `service(go_service, go_service_configuration("a", program = "/x", reload = "HUP"))`, `"HUP" is no signal`},
-		{"undeclared user", programs, `service(go_service, go_service_configuration("a", program = "/x", user = "bob"))`, `the user "bob" is not declared`},
+		{"undeclared user", programs, `service(go_service, go_service_configuration("a", program = "/x", user = "bob"))`, `system.star:4:1: cannot start service "a": the user "bob" is not declared`},
 	} {
 		t.Run(test.summary, func(t *testing.T) {
 			_, err := declare(t, test.loads, test.services)
@@ -339,5 +343,14 @@ func TestReadyTypeErrors(t *testing.T) {
 				t.Errorf("got %v\nwant %s", err, test.want)
 			}
 		})
+	}
+}
+
+// TestSSHUser: whoever may have an account may have keys.
+func TestSSHUser(t *testing.T) {
+	_, err := declare(t, `load("@osbuild//ssh.star", "sshd", "sshd_configuration")`,
+		`service(sshd, sshd_configuration(authorized_keys = {"john.doe": ["ssh-ed25519 A"]}))`)
+	if err != nil {
+		t.Error(err)
 	}
 }
