@@ -5,6 +5,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -32,9 +33,10 @@ func appendRecord(b, text []byte) []byte {
 }
 
 // decodeIndex returns the infos of a log up to the first record that is torn
-// or damaged, by digest, and whether there was one.
-func decodeIndex(b []byte) (infos map[string]Info, torn bool) {
-	infos = make(map[string]Info)
+// or damaged, and whether there was one. Of two of an item the later counts.
+func decodeIndex(b []byte) (infos []Info, torn bool) {
+	const usual = 512 // bytes of a record
+	infos = make([]Info, 0, len(b)/usual)
 	for len(b) > 0 {
 		if len(b) < recordHeader {
 			return infos, true
@@ -49,7 +51,7 @@ func decodeIndex(b []byte) (infos map[string]Info, torn bool) {
 		if err != nil {
 			return infos, true
 		}
-		infos[i.Path.Digest()] = i
+		infos = append(infos, i)
 		b = b[n:]
 	}
 	return infos, false
@@ -91,9 +93,35 @@ func (s *Store) Infos() ([]Info, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the store: %w", err)
 	}
-	return slices.SortedFunc(maps.Values(infos), func(a, b Info) int {
-		return strings.Compare(string(a.Path), string(b.Path))
-	}), nil
+	list := make([]Info, 0, len(infos))
+	for _, p := range sortedKeys(infos) {
+		list = append(list, infos[p])
+	}
+	return list, nil
+}
+
+// sortedKeys sorts by the first characters of the digests, which are random and
+// lie together in memory, and only where these are equal by the whole paths.
+func sortedKeys(infos map[Path]Info) []Path {
+	type entry struct {
+		start uint64
+		path  Path
+	}
+	entries := make([]entry, 0, len(infos))
+	for p := range infos {
+		entries = append(entries, entry{binary.BigEndian.Uint64([]byte(p.Digest())), p})
+	}
+	slices.SortFunc(entries, func(a, b entry) int {
+		if a.start != b.start {
+			return cmp.Compare(a.start, b.start)
+		}
+		return cmp.Compare(a.path, b.path)
+	})
+	paths := make([]Path, len(entries))
+	for k, e := range entries {
+		paths[k] = e.path
+	}
+	return paths
 }
 
 // load reads all infos, by path. damaged are the names of files that are no
@@ -113,7 +141,11 @@ func (s *Store) loadWith(index bool) (infos map[Path]Info, damaged []string, err
 	if !index {
 		log = nil
 	}
-	known, torn := decodeIndex(log)
+	indexed, torn := decodeIndex(log)
+	known := make(map[string]int, len(indexed)) // places in indexed, by digest
+	for k := range indexed {
+		known[indexed[k].Path.Digest()] = k
+	}
 	dir, err := os.Open(s.at(infoFolder))
 	if err != nil {
 		return nil, nil, err
@@ -126,8 +158,10 @@ func (s *Store) loadWith(index bool) (infos map[Path]Info, damaged []string, err
 	var fresh []Info
 	for _, name := range names {
 		digest := strings.TrimSuffix(name, ".narinfo")
-		i, ok := known[digest]
-		if !ok {
+		var i Info
+		if k, ok := known[digest]; ok {
+			i = indexed[k]
+		} else {
 			text, err := os.ReadFile(s.at(infoFolder, name))
 			if errors.Is(err, fs.ErrNotExist) {
 				continue // collected just now

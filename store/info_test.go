@@ -77,11 +77,13 @@ func FuzzDecodeInfo(f *testing.F) {
 func FuzzDecodeIndex(f *testing.F) {
 	f.Add(appendRecord(nil, []byte(goodInfo)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		infos, _ := decodeIndex(b)
-		for digest, i := range infos {
-			if i.Path.Digest() != digest {
-				t.Errorf("%s is filed under %s", i.Path, digest)
-			}
+		infos, torn := decodeIndex(b)
+		var again []byte
+		for _, i := range infos {
+			again = appendRecord(again, i.Encode())
+		}
+		if same, bad := decodeIndex(again); bad || len(same) != len(infos) {
+			t.Errorf("%d infos, torn %t, give %d, torn %t", len(infos), torn, len(same), bad)
 		}
 	})
 }

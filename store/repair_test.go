@@ -72,24 +72,29 @@ func zooOutput(t *testing.T, s *store.Store, l *store.Lease, p map[string]store.
 	return s.AddOutput(context.Background(), l, store.Output{Name: "out", Physical: temp + "/out", Scratch: scratchA, Candidates: []store.Path{p["tree"], p["referring"], p["mentioning"]}, Deriver: "x.drv"})
 }
 
-// harm changes a read-only file or folder of an item.
+// harm changes what lies in a read-only item.
 func harm(t *testing.T, path string, do func() error) {
 	t.Helper()
-	for dir := path; ; dir = filepath.Dir(dir) {
-		if st, err := os.Lstat(dir); err == nil && st.IsDir() {
-			if err := os.Chmod(dir, 0o755); err != nil {
-				t.Fatal(err)
-			}
-		} else if err == nil && st.Mode().IsRegular() {
-			if err := os.Chmod(dir, st.Mode().Perm()|0o200); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if filepath.Base(filepath.Dir(dir)) == "store" {
-			break
-		}
+	item := path
+	for filepath.Base(filepath.Dir(item)) != "store" {
+		item = filepath.Dir(item)
 	}
-	if err := do(); err != nil {
+	err := filepath.WalkDir(item, func(path string, d os.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir():
+			return os.Chmod(path, 0o755)
+		case !d.Type().IsRegular():
+			return nil
+		}
+		st, err := d.Info()
+		if err != nil {
+			return err
+		}
+		return os.Chmod(path, st.Mode().Perm()|0o200)
+	})
+	if err := errors.Join(err, do()); err != nil {
 		t.Fatal(err)
 	}
 }
