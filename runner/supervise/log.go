@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -85,8 +87,15 @@ func (l *logFile) open() error {
 	if err := os.MkdirAll(filepath.Dir(l.name), 0o755); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(l.name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
-	if err != nil {
+	// The folder may be the service's: through a link it would write to any file
+	// as root, and a pipe that nobody reads would hold PID 1.
+	f, err := os.OpenFile(l.name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0o640)
+	switch {
+	case errors.Is(err, unix.ELOOP):
+		return fmt.Errorf("cannot write %s: it is a symbolic link, and none is followed there; name the file itself", l.name)
+	case errors.Is(err, unix.ENXIO):
+		return fmt.Errorf("cannot write %s: it is a pipe that nobody reads", l.name)
+	case err != nil:
 		return err
 	}
 	if st, err := f.Stat(); err == nil {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"osbuild/runner/spec"
 )
 
@@ -60,6 +62,82 @@ func TestLogsAreBounded(t *testing.T) {
 }
 
 // TestTail reads the ends of logs.
+// TestLogFileOfService: what a service puts where its log file is to be does not
+// lead PID 1 elsewhere, nor hold it.
+func TestLogFileOfService(t *testing.T) {
+	dir := t.TempDir()
+	target := filepath.Join(dir, "shadow")
+	if err := os.WriteFile(target, []byte("root:*\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		summary string
+		make    func(name string) error
+		want    string
+	}{
+		{"link", func(name string) error { return os.Symlink(target, name) }, "it is a symbolic link"},
+		{"pipe", func(name string) error { return unix.Mkfifo(name, 0o666) }, "it is a pipe that nobody reads"},
+		{"folder", func(name string) error { return os.Mkdir(name, 0o777) }, "is a directory"},
+		{"file", func(name string) error { return os.WriteFile(name, nil, 0o666) }, ""},
+	} {
+		t.Run(tc.summary, func(t *testing.T) {
+			name := filepath.Join(dir, tc.summary)
+			if err := tc.make(name); err != nil {
+				t.Fatal(err)
+			}
+			l := &logFile{name: name}
+			err := l.open()
+			if tc.want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				l.f.Close()
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	if data, err := os.ReadFile(target); err != nil || string(data) != "root:*\n" {
+		t.Errorf("%q, %v", data, err)
+	}
+}
+
+// TestReadPID: a PID file is small and a file, or none.
+func TestReadPID(t *testing.T) {
+	dir := t.TempDir()
+	for _, tc := range []struct {
+		summary string
+		make    func(name string) error
+		want    int
+	}{
+		{"a number", func(name string) error { return os.WriteFile(name, []byte(" 12\n"), 0o644) }, 12},
+		{"no number", func(name string) error { return os.WriteFile(name, []byte("12abc"), 0o644) }, 0},
+		{"empty", func(name string) error { return os.WriteFile(name, nil, 0o644) }, 0},
+		{"more than memory", func(name string) error {
+			if err := os.WriteFile(name, []byte("12\n"), 0o644); err != nil {
+				return err
+			}
+			return os.Truncate(name, 1<<40)
+		}, 0},
+		{"without end", func(name string) error { return os.Symlink("/dev/zero", name) }, 0},
+		{"a pipe", func(name string) error { return unix.Mkfifo(name, 0o644) }, 0},
+		{"a folder", func(name string) error { return os.Mkdir(name, 0o755) }, 0},
+	} {
+		t.Run(tc.summary, func(t *testing.T) {
+			name := filepath.Join(dir, tc.summary)
+			if err := tc.make(name); err != nil {
+				t.Fatal(err)
+			}
+			pid, err := readPID(name)
+			if pid != tc.want || (err == nil) != (tc.want != 0) {
+				t.Errorf("got %d, %v", pid, err)
+			}
+		})
+	}
+}
+
 func TestTail(t *testing.T) {
 	s := &supervisor{Options: Options{LogDir: t.TempDir()}}
 	lines := func(n int) string { return strings.Repeat("a line of 20 bytes.\n", n) }

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -74,12 +75,7 @@ func watch(p spec.Process, started int, notify *notifySocket, stop <-chan struct
 	}
 	if name := p.PIDFile; name != "" {
 		err = poll(stop, func() bool {
-			data, err := os.ReadFile(name)
-			if err != nil {
-				return false
-			}
-			pid, err = strconv.Atoi(string(bytes.TrimSpace(data)))
-			if err != nil || pid <= 1 {
+			if pid, err = readPID(name); err != nil || pid <= 1 {
 				return false
 			}
 			// A daemon is ours when the process that forked it has ended.
@@ -88,6 +84,27 @@ func watch(p spec.Process, started int, notify *notifySocket, stop <-chan struct
 		})
 	}
 	return pid, err
+}
+
+// maxPID is more than the longest content of a PID file.
+const maxPID = 64
+
+// readPID reads a PID file. Its folder is the service's, which may have put
+// anything there: a pipe that nobody writes to, or more than there is memory.
+func readPID(name string) (int, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() || st.Size() > maxPID {
+		return 0, fmt.Errorf("%s is no PID file", name)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxPID))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(string(bytes.TrimSpace(data)))
 }
 
 // poll looks until ready says yes.
