@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"osbuild/builder/derivation"
 	"osbuild/builder/realise"
@@ -128,7 +129,14 @@ func (a *app) substituters(ctx context.Context, s *store.Store) ([]realise.Subst
 		if a.offline && !strings.HasPrefix(url, "file://") {
 			continue
 		}
-		wg.Go(func() { found[k], errs[k] = a.openCache(ctx, url) })
+		wg.Go(func() {
+			// A build does not wait long for what it can do without.
+			soon, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("cannot use the cache %s: no answer within %v", url, patience))
+			defer cancel()
+			if found[k], errs[k] = a.openCache(soon, url); errs[k] != nil && soon.Err() != nil {
+				errs[k] = context.Cause(soon)
+			}
+		})
 	}
 	wg.Wait()
 	var caches []*cache.Cache
@@ -150,6 +158,9 @@ func (a *app) substituters(ctx context.Context, s *store.Store) ([]realise.Subst
 	}
 	return []realise.Substituter{newSubstituter(a, s, &cache.Puller{Store: s, Caches: cache.ByPriority(caches), Trust: trust})}, nil
 }
+
+// patience is how long a cache may take to say that it is one.
+const patience = 10 * time.Second
 
 // noteworthy is how much is announced before it is fetched.
 const noteworthy = 10 << 20

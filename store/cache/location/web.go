@@ -18,8 +18,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // WebOptions say how a server is talked to. Zero values are the usual ones.
@@ -71,7 +69,7 @@ func NewWeb(address string, o WebOptions) (*Web, error) {
 		return nil, fmt.Errorf("cannot use the URL %q: it may hold a host and a path only", base.Redacted())
 	}
 	o.Stall, o.Pause = cmp.Or(o.Stall, usualStall), cmp.Or(o.Pause, usualPause)
-	dial := &net.Dialer{Timeout: min(o.Stall, 15*time.Second), KeepAlive: 15 * time.Second}
+	dial := &net.Dialer{Timeout: min(o.Stall, 10*time.Second), KeepAlive: 15 * time.Second}
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           dial.DialContext,
@@ -169,14 +167,27 @@ func (w *Web) ask(ctx context.Context, method, name string, header http.Header) 
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		// Where nobody listens, nobody will in a moment.
-		if n == attempts || !worthwhile(err) || errors.Is(err, unix.ECONNREFUSED) {
+		if n >= mostAttempts(err) || !worthwhile(err) {
 			return nil, err
 		}
 		if err := pause(ctx, wait); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// mostAttempts is how often a question is worth asking that ends in this way.
+// Where nobody listens, nobody will in a moment; and silence takes long.
+func mostAttempts(err error) int {
+	var op *net.OpError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &op) && op.Op == "dial":
+		return 1
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return 2
+	}
+	return attempts
 }
 
 // pause waits, not all for the same time.
