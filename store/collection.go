@@ -195,26 +195,46 @@ func (c *collection) referrers() map[Path][]Path {
 // sweep lists the dead, referrers before what they refer to, and otherwise
 // the least recently used first, until limit bytes are reached.
 func (c *collection) sweep(used map[Path]time.Time, limit int64) {
-	var order []Path
-	for p := range c.infos {
+	type entry struct {
+		used, size int64
+		path       Path
+		refs       []Path
+	}
+	order := make([]entry, 0, len(c.infos))
+	for p, i := range c.infos {
 		if !c.alive(p) {
-			order = append(order, p)
+			order = append(order, entry{used[p].UnixNano(), i.NarSize, p, i.References})
 		}
 	}
-	slices.SortFunc(order, func(a, b Path) int {
-		return cmp.Or(used[a].Compare(used[b]), strings.Compare(string(a), string(b)))
+	slices.SortFunc(order, func(a, b entry) int {
+		if a.used != b.used {
+			return cmp.Compare(a.used, b.used)
+		}
+		return strings.Compare(string(a.path), string(b.path))
 	})
-	referrers := c.referrers()
-	done := make(map[Path]bool, len(order))
+	// Numbers stand for the dead: there may be very many.
+	number := make(map[Path]int32, len(order))
+	for k, e := range order {
+		number[e.path] = int32(k)
+	}
+	referrers := invert(len(order), func(k int, add func(int32)) {
+		for _, r := range order[k].refs {
+			if n, dead := number[r]; dead && int(n) != k {
+				add(n)
+			}
+		}
+	})
+	done := make([]bool, len(order))
 	var freed int64
 	full := func() bool { return limit > 0 && freed >= limit }
+	var stack []int32
 	// Not recursive: chains of references may be long.
-	for _, p := range order {
-		stack := []Path{p}
+	for k := range order {
+		stack = append(stack[:0], int32(k))
 		for len(stack) > 0 && !full() {
 			top := stack[len(stack)-1]
 			pending := len(stack)
-			for _, r := range referrers[top] {
+			for _, r := range referrers(int(top)) {
 				if !done[r] {
 					stack = append(stack, r)
 				}
@@ -225,11 +245,32 @@ func (c *collection) sweep(used map[Path]time.Time, limit int64) {
 			stack = stack[:pending-1]
 			if !done[top] {
 				done[top] = true
-				c.dead = append(c.dead, top)
-				freed += c.infos[top].NarSize
+				c.dead = append(c.dead, order[top].path)
+				freed += order[top].size
 			}
 		}
 	}
+}
+
+// invert turns the arrows of a graph of n nodes around: targets gives those
+// of a node, and the result those that have it as a target.
+func invert(n int, targets func(k int, add func(int32))) func(k int) []int32 {
+	start := make([]int32, n+1)
+	for k := range n {
+		targets(k, func(t int32) { start[t+1]++ })
+	}
+	for k := range n {
+		start[k+1] += start[k]
+	}
+	next := slices.Clone(start)
+	list := make([]int32, start[n])
+	for k := range n {
+		targets(k, func(t int32) {
+			list[next[t]] = int32(k)
+			next[t]++
+		})
+	}
+	return func(k int) []int32 { return list[start[k]:start[k+1]] }
 }
 
 // choose checks that paths may go and puts them in order.
