@@ -22,19 +22,19 @@ run: build ## build and boot fixtures/hello, and show its page
 
 test: build ## all tests that this machine and user can run
 	@.ci/packages test
-	$(GO) test ./...
+	$(GO) test -timeout 20m ./...
 
 test-root: build ## the tests, as root and as an ordinary user too
 	@.ci/packages test
 	@test "$$(id -u)" = 0 || { echo "test-root: run it as root" >&2; exit 1; }
 	@.ci/test-user
-	OSBUILD_TEST_USER=osbtest $(GO) test -count=1 ./...
+	OSBUILD_TEST_USER=osbtest $(GO) test -count=1 -timeout 20m ./...
 
 test-long: build ## ten minutes of random work of many processes on one store
 	OSBUILD_TEST_LONG=10m $(GO) test -count=1 -v -timeout 30m -run 'TestModel|TestFaults' ./store
 
 golden: build ## rewrite the golden files
-	$(GO) test ./builder/services ./builder/system ./builder/debian/handlers ./runner/activate ./runner/mount ./runner/supervise ./cmd/osbuild ./fixtures -update
+	$(GO) test ./builder/lang ./builder/services ./builder/system ./builder/debian/handlers ./runner/activate ./runner/mount ./runner/supervise ./cmd/osbuild ./fixtures -update
 
 lint: ## format, vet, static checks, layers
 	@out=$$($(GO) tool gofumpt -l .); test -z "$$out" || { echo "not formatted:"; echo "$$out"; exit 1; }
