@@ -372,7 +372,7 @@ func TestAttacksOfServers(t *testing.T) {
 				}
 			}))
 			defer s.Close()
-			l, err := location.NewWeb(s.URL, location.WebOptions{Stall: 600 * time.Millisecond, Pause: time.Millisecond})
+			l, err := location.NewWeb(s.URL, location.WebOptions{Stall: 1500 * time.Millisecond, Pause: time.Millisecond})
 			if err != nil {
 				t.Fatal(err)
 			}
