@@ -217,13 +217,15 @@ func (c *collection) sweep(used map[Path]time.Time, limit int64) {
 	for k, e := range order {
 		number[e.path] = int32(k)
 	}
-	referrers := invert(len(order), func(k int, add func(int32)) {
-		for _, r := range order[k].refs {
+	var arrows []arrow
+	for k, e := range order {
+		for _, r := range e.refs {
 			if n, dead := number[r]; dead && int(n) != k {
-				add(n)
+				arrows = append(arrows, arrow{int32(k), n})
 			}
 		}
-	})
+	}
+	referrers := referrersOf(len(order), arrows)
 	done := make([]bool, len(order))
 	var freed int64
 	full := func() bool { return limit > 0 && freed >= limit }
@@ -234,7 +236,7 @@ func (c *collection) sweep(used map[Path]time.Time, limit int64) {
 		for len(stack) > 0 && !full() {
 			top := stack[len(stack)-1]
 			pending := len(stack)
-			for _, r := range referrers(int(top)) {
+			for _, r := range referrers(top) {
 				if !done[r] {
 					stack = append(stack, r)
 				}
@@ -252,25 +254,25 @@ func (c *collection) sweep(used map[Path]time.Time, limit int64) {
 	}
 }
 
-// invert turns the arrows of a graph of n nodes around: targets gives those
-// of a node, and the result those that have it as a target.
-func invert(n int, targets func(k int, add func(int32))) func(k int) []int32 {
+// arrow says that an item refers to another; both are numbers.
+type arrow struct{ from, to int32 }
+
+// referrersOf gives, for each of n items, where its arrows come from.
+func referrersOf(n int, arrows []arrow) func(k int32) []int32 {
 	start := make([]int32, n+1)
-	for k := range n {
-		targets(k, func(t int32) { start[t+1]++ })
+	for _, a := range arrows {
+		start[a.to+1]++
 	}
 	for k := range n {
 		start[k+1] += start[k]
 	}
 	next := slices.Clone(start)
-	list := make([]int32, start[n])
-	for k := range n {
-		targets(k, func(t int32) {
-			list[next[t]] = int32(k)
-			next[t]++
-		})
+	list := make([]int32, len(arrows))
+	for _, a := range arrows {
+		list[next[a.to]] = a.from
+		next[a.to]++
 	}
-	return func(k int) []int32 { return list[start[k]:start[k+1]] }
+	return func(k int32) []int32 { return list[start[k]:start[k+1]] }
 }
 
 // choose checks that paths may go and puts them in order.
