@@ -6,7 +6,7 @@ GO ?= go
 export CGO_ENABLED = 0
 BUILDFLAGS = -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 
-.PHONY: help build run test test-root test-long golden lint bench bench-store clean
+.PHONY: help build run test test-root test-long fuzz golden lint bench bench-store clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -32,6 +32,9 @@ test-root: build ## the tests, as root and as an ordinary user too
 
 test-long: build ## ten minutes of random work of many processes on one store
 	OSBUILD_TEST_LONG=10m $(GO) test -count=1 -v -timeout 30m -run 'TestModel|TestFaults' ./store
+
+fuzz: ## each fuzz target for 30 seconds; FUZZTIME=5m for longer
+	GO='$(GO)' .ci/fuzz $(FUZZTIME)
 
 golden: build ## rewrite the golden files
 	$(GO) test ./builder/lang ./builder/services ./builder/system ./builder/debian/handlers ./runner/activate ./runner/mount ./runner/supervise ./cmd/osbuild ./fixtures -update
