@@ -77,6 +77,9 @@ func checkEtc(v any) (any, error) {
 	return &EtcFiles{Entries: entries}, err
 }
 
+// accountFiles are made at activation, where ids are known.
+var accountFiles = []string{"passwd", "group", "shadow", "gshadow", "subuid", "subgid"}
+
 // ErrDuplicateEtc is the error for two files that want the same place.
 var ErrDuplicateEtc = errors.New("two files want the same place")
 
@@ -96,6 +99,9 @@ func extendEtc(_ *service.Env, value, contributions any) (any, error) {
 		taken[e.Name] = taken[e.Name] || !e.Fallback
 	}
 	for _, e := range declared {
+		if slices.Contains(accountFiles, e.Name) {
+			return nil, service.Errorf(ErrDuplicateEtc, e.Pos, "cannot put %q into /etc: it is made of the accounts that are declared; use user_account, user_group or subid_range", e.Name)
+		}
 		if slices.Contains(own.Left, e.Name) || e.Fallback && taken[e.Name] {
 			continue
 		}

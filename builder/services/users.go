@@ -58,13 +58,12 @@ func (u *UserAccount) Validate() error {
 		{"comment", u.Comment},
 		{"home", u.Home},
 		{"shell", u.Shell},
-		{"password", u.Password},
 	} {
 		if err := passwdText(f.field, f.value); err != nil {
 			return err
 		}
 	}
-	return nil
+	return hash("password", u.Password)
 }
 
 // UserGroup declares a group.
@@ -84,7 +83,7 @@ func (g *UserGroup) Validate() error {
 	if err := idInRange("id", g.ID); err != nil {
 		return err
 	}
-	return passwdText("password", g.Password)
+	return hash("password", g.Password)
 }
 
 // SkeletonFile is a file that every new home of a regular user gets.
@@ -147,6 +146,16 @@ func groupReference(field, name string) error {
 		return nil
 	}
 	return accountName(field, name)
+}
+
+// hash refuses what is no hash of crypt(5): a password itself, say, with which
+// nobody could log in and that everybody could read. "!" and "*" lock one.
+func hash(field, s string) error {
+	const des = 13 // the length of the oldest kind, which has no sign in front
+	if s == "" || strings.ContainsRune("$!*_", rune(s[0])) || len(s) == des {
+		return passwdText(field, s)
+	}
+	return fmt.Errorf("field %s: want a crypt(3) hash, such as `openssl passwd -6` prints, got a text that is none", field)
 }
 
 // passwdText refuses what would end a field or a line of /etc/passwd.

@@ -107,6 +107,14 @@ func TestContradictions(t *testing.T) {
 			`system.star:5:3: cannot put "app/a.conf" into /etc: another entry has that name (system.star:4:3)`,
 		},
 		{
+			"accounts as a file of /etc",
+			[]*service.Service{
+				simple(services.Etc, 1, &services.EtcEntry{Pos: at(4), Name: "passwd", File: "/a"}),
+			},
+			services.ErrDuplicateEtc,
+			`system.star:4:3: cannot put "passwd" into /etc: it is made of the accounts that are declared; use user_account, user_group or subid_range`,
+		},
+		{
 			"two services share a folder of /etc",
 			[]*service.Service{
 				simple(services.Etc, 1, &services.EtcEntry{Name: "app/a.conf", File: "/a"}),
