@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"maps"
@@ -39,6 +38,9 @@ func (s *Store) checkTree(ctx context.Context, i Info, contents bool, refs *refs
 	if !contents {
 		return problems
 	}
+	if !scanned(i) {
+		refs = nil
+	}
 	r, err := readTree(ctx, i, t, refs)
 	if err != nil {
 		return append(problems, one(ProblemUnread, "%v", err)...)
@@ -59,18 +61,18 @@ type reading struct {
 	self         bool // it holds the item's own digest
 }
 
-// readTree reads a tree once. Where the item does not refer to itself its two
-// hashes are one, and computed once.
+// readTree reads a tree once. What has a content address and does not refer to
+// itself has one hash: that it holds its own digest all the same would need a
+// text that holds its own hash.
 func readTree(ctx context.Context, i Info, t *nar.Tree, refs *refscan.Scanner) (r reading, err error) {
-	modulo, err := refscan.NewModulo(i.Path.Digest())
-	if err != nil {
-		return r, err
-	}
-	w := io.Writer(modulo)
-	var plain hash.Hash
+	plain := sha256.New()
+	w := io.Writer(plain)
+	var modulo *refscan.Modulo
 	if slices.Contains(i.References, i.Path) || i.CA == "" {
-		plain = sha256.New()
-		w = io.MultiWriter(plain, modulo)
+		if modulo, err = refscan.NewModulo(i.Path.Digest()); err != nil {
+			return r, err
+		}
+		w = io.MultiWriter(w, modulo)
 	}
 	if refs != nil {
 		refs.Reset()
@@ -81,16 +83,11 @@ func readTree(ctx context.Context, i Info, t *nar.Tree, refs *refscan.Scanner) (
 		return r, err
 	}
 	r.size = e.Offset()
-	h, self := modulo.Finish()
-	r.modulo, r.self, r.hash = h, len(self) > 0, h
-	switch {
-	case plain != nil:
-		r.hash = Hash(plain.Sum(nil))
-	case r.self:
-		// It holds its own digest and does not tell: the hash is another.
-		if r.hash, _, err = hashTree(ctx, t); err != nil {
-			return r, err
-		}
+	r.hash = Hash(plain.Sum(nil))
+	r.modulo = r.hash
+	if modulo != nil {
+		h, self := modulo.Finish()
+		r.modulo, r.self = h, len(self) > 0
 	}
 	return r, nil
 }
@@ -127,13 +124,17 @@ func hashTree(ctx context.Context, t *nar.Tree) (Hash, int64, error) {
 	return Hash(sum.Sum(nil)), e.Offset(), err
 }
 
+// scanned says whether the references that occur in a tree tell something. What
+// a builder made was scanned, and what has no content address is only believed.
+// For all others the path follows from the references too, and a source may
+// well name other items.
+func scanned(i Info) bool { return i.CA == "" || i.Deriver != "" }
+
 // checkReferences compares the references that occur in the tree with those
-// registered, as far as that says something. What a builder made was scanned,
-// so all that is registered must occur. What has no content address is only
-// believed, so it must not refer to anything else. For all others the path
-// follows from the references too, and a source may well name other items.
+// registered: all of these must occur and, where there is no content address,
+// no others.
 func checkReferences(i Info, r reading, refs *refscan.Scanner) (problems []Problem) {
-	if refs == nil || i.CA != "" && i.Deriver == "" {
+	if refs == nil {
 		return nil
 	}
 	occurs := make(map[string]bool)
