@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
@@ -274,10 +275,31 @@ func directory(root *tree.Root, d spec.Dir, names account.Names) error {
 	if err != nil {
 		return fmt.Errorf("cannot make the folder %s: %w", d.Path, err)
 	}
+	if err := straight(root, d.Path); err != nil {
+		return fmt.Errorf("cannot make the folder %s: %w", d.Path, err)
+	}
 	if err := root.MkdirAll(d.Path); err != nil && !errors.Is(err, tree.ErrOwner) {
 		return err
 	}
 	return root.SetDir(d.Path, d.Mode, tree.Owner{UID: uid, GID: gid})
+}
+
+// straight refuses a way that leads over a link of a user, who owns a folder on
+// it: the link could lead to any place where only root may make folders.
+func straight(root *tree.Root, name string) error {
+	for i, c := range name {
+		if c != '/' || i == 0 {
+			continue
+		}
+		st, err := root.Lstat(name[:i])
+		if err != nil {
+			return nil // what is not there yet is root's to make
+		}
+		if st.Mode&unix.S_IFMT == unix.S_IFLNK && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+			return fmt.Errorf("%s is a link that the user %d made; remove it", name[:i], st.Uid)
+		}
+	}
+	return nil
 }
 
 // names are the accounts of the tree as they are now.

@@ -72,6 +72,42 @@ l                /srv/deep/carol/rel -> .config/app
 	}
 }
 
+// TestDirectoryBehindLink: the user of one folder has no other made elsewhere.
+func TestDirectoryBehindLink(t *testing.T) {
+	s := newSandbox(t, `
+		/etc/passwd 0644 app:x:1000:100::/:\n
+		/etc/group 0644 users:x:100:\n
+		/precious/ 0700
+		/real/ 0755
+		/srv/app/theirs -> /precious
+		/srv/app/roots -> /real
+	`)
+	if err := os.Lchown(filepath.Join(s.Dir(), "srv/app/theirs"), 1000, 100); err != nil {
+		t.Skipf("SKIP-ENV: no owners can be set: %v", err)
+	}
+	make := func(path string) error {
+		return directory(s.Root, spec.Dir{Path: path, Mode: 0o755, User: "app", Group: "users"}, names(s.Root))
+	}
+	err := make("/srv/app/theirs/b/c")
+	if err == nil || err.Error() != "cannot make the folder /srv/app/theirs/b/c: /srv/app/theirs is a link that the user 1000 made; remove it" {
+		t.Errorf("got %v", err)
+	}
+	if err := make("/srv/app/roots/b"); err != nil {
+		t.Error(err)
+	}
+	want := `d 0700 0:0       /precious
+d 0755 0:0       /real
+d 0755 0:0       /real/b
+`
+	// The owner was recorded under the name that leads there.
+	if got := s.owners["/srv/app/roots/b"]; got != "1000:100" {
+		t.Errorf("it belongs to %q", got)
+	}
+	if diff := cmp.Diff(want, s.dump("/precious", "/real")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestHomesWithoutPrivilege(t *testing.T) {
 	s := newSandbox(t, homesBase)
 	s.refuse = unix.EPERM
