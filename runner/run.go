@@ -338,7 +338,7 @@ func (c *container) warn(format string, args ...any) {
 // about it.
 func (c *container) explain(s spec.ServiceStatus) {
 	for _, line := range s.Log {
-		c.o.Message("  " + s.Name + "| " + harmless(line))
+		c.o.Message("  " + harmless(s.Name+"| "+line))
 	}
 	if s.Next != "" {
 		c.o.Message("  next: " + harmless(s.Next))

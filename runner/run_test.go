@@ -488,3 +488,14 @@ func TestRunManyIDs(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestExplainIsHarmless: what a container says of its services is no command to
+// the caller's terminal.
+func TestExplainIsHarmless(t *testing.T) {
+	var got strings.Builder
+	c := &container{o: Options{Message: func(text string) { got.WriteString(text + "\n") }}}
+	c.explain(spec.ServiceStatus{Name: "a\x1b[2J", Log: []string{"b\x1b]0;c\a"}, Next: "d\x9be"})
+	if text := got.String(); strings.ContainsAny(text, "\x1b\a") || strings.Count(text, "\n") != 2 {
+		t.Errorf("got %q", text)
+	}
+}
