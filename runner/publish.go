@@ -43,8 +43,9 @@ type ports struct {
 	mu      sync.Mutex
 	next    uint64
 	waiting map[uint64]chan answer
-	// flows are the connections that are open, to be closed at the end.
-	flows  map[*net.TCPConn]struct{}
+	// flows are the connections that are open, to be closed at the end, each
+	// with a second descriptor of ours if the container has it too, else -1.
+	flows  map[*net.TCPConn]int
 	closed bool
 	done   sync.WaitGroup
 }
@@ -57,7 +58,7 @@ type answer struct {
 
 // listen opens the ports of the host; nothing is accepted yet.
 func listen(list []Port) (_ *ports, err error) {
-	p := &ports{waiting: map[uint64]chan answer{}, flows: map[*net.TCPConn]struct{}{}}
+	p := &ports{waiting: map[uint64]chan answer{}, flows: map[*net.TCPConn]int{}}
 	if len(list) == 0 {
 		return p, nil
 	}
@@ -162,8 +163,14 @@ func (p *ports) accept(l *net.TCPListener, port uint16) {
 func (p *ports) close() {
 	p.mu.Lock()
 	p.closed = true
-	for c := range p.flows {
-		end(c)
+	for c, fd := range p.flows {
+		// Closing waits for who reads or writes, and the container may have made
+		// what it gave us a connection on which the kernel waits too, for ever
+		// perhaps: O_NONBLOCK is of the open file, which both have.
+		if fd >= 0 {
+			_ = unix.Shutdown(fd, unix.SHUT_RDWR)
+		}
+		c.Close()
 	}
 	p.mu.Unlock()
 	for _, l := range p.listeners {
@@ -180,29 +187,34 @@ func (p *ports) close() {
 	}
 }
 
-// end closes a connection, whoever is reading or writing it. Closing alone waits
-// for them, and the container can have made its side of a connection one on which
-// the kernel waits too, for ever perhaps: O_NONBLOCK is of the open file, which
-// both have.
-func end(c *net.TCPConn) {
-	_ = c.CloseRead()
-	_ = c.CloseWrite()
-	c.Close()
-}
-
-// hold remembers what must be closed at the end, unless that has come.
-func (p *ports) hold(c *net.TCPConn) bool {
+// hold remembers what must be closed at the end, unless that has come. The
+// connection is shared with the container or the runner's own.
+func (p *ports) hold(c *net.TCPConn, shared bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.closed {
-		p.flows[c] = struct{}{}
+	if p.closed {
+		return false
 	}
-	return !p.closed
+	second := -1
+	if shared {
+		raw, err := c.SyscallConn()
+		if err != nil {
+			return false
+		}
+		if raw.Control(func(fd uintptr) { second, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }) != nil || err != nil {
+			return false
+		}
+	}
+	p.flows[c] = second
+	return true
 }
 
 func (p *ports) release(c *net.TCPConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if fd, ok := p.flows[c]; ok && fd >= 0 {
+		unix.Close(fd)
+	}
 	delete(p.flows, c)
 	c.Close()
 }
@@ -210,7 +222,7 @@ func (p *ports) release(c *net.TCPConn) {
 // forward carries one connection of the host to the container's port. Where
 // nobody listens there, the other side sees its connection reset.
 func (p *ports) forward(outside *net.TCPConn, port uint16) {
-	if !p.hold(outside) {
+	if !p.hold(outside, false) {
 		outside.Close()
 		return
 	}
@@ -220,7 +232,7 @@ func (p *ports) forward(outside *net.TCPConn, port uint16) {
 		_ = outside.SetLinger(0)
 		return
 	}
-	if !p.hold(inside) {
+	if !p.hold(inside, true) {
 		inside.Close()
 		return
 	}
