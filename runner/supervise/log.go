@@ -84,20 +84,23 @@ type logFile struct {
 }
 
 func (l *logFile) open() error {
-	if err := os.MkdirAll(filepath.Dir(l.name), 0o755); err != nil {
-		return err
-	}
 	// The folder may be the service's: through a link it would write to any file
 	// as root, and a pipe that nobody reads would hold PID 1.
-	f, err := os.OpenFile(l.name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0o640)
+	dir, err := openFolder(filepath.Dir(l.name))
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Openat(dir, filepath.Base(l.name), unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0o640)
+	unix.Close(dir)
 	switch {
 	case errors.Is(err, unix.ELOOP):
 		return fmt.Errorf("cannot write %s: it is a symbolic link, and none is followed there; name the file itself", l.name)
 	case errors.Is(err, unix.ENXIO):
 		return fmt.Errorf("cannot write %s: it is a pipe that nobody reads", l.name)
 	case err != nil:
-		return err
+		return fmt.Errorf("cannot write %s: %w", l.name, err)
 	}
+	f := os.NewFile(uintptr(fd), l.name)
 	if st, err := f.Stat(); err == nil {
 		l.size = st.Size()
 	}
