@@ -129,7 +129,7 @@ func (c herdCall) show(w io.Writer, reply spec.Reply) (int, error) {
 	switch {
 	case failed != nil && len(reply.Services) == 0:
 	case c.req.Op == spec.OpLogs || c.req.Op == spec.OpAction:
-		if _, err := io.WriteString(w, reply.Log); err != nil {
+		if _, err := io.WriteString(w, harmlessLines(reply.Log)); err != nil {
 			return 0, err
 		}
 	case c.verb != "status" && c.req.Op == spec.OpStatus && len(reply.Services) == 1:

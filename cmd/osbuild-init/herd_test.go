@@ -158,3 +158,10 @@ func TestParseHerd(t *testing.T) {
 		})
 	}
 }
+
+func TestHarmlessLines(t *testing.T) {
+	got := harmlessLines("plain\ttext\r\n\x1b[2Jover\rthere \u009b31m\n\n")
+	if want := "plain\ttext\n\uFFFD[2Jover\uFFFDthere \uFFFD31m\n\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

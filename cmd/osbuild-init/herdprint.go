@@ -218,3 +218,12 @@ func harmless(text string) string {
 		return r
 	}, text)
 }
+
+// harmlessLines does the same to each line of a text.
+func harmlessLines(text string) string {
+	lines := strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = harmless(line)
+	}
+	return strings.Join(lines, "\n")
+}

@@ -4,12 +4,16 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
@@ -182,7 +186,34 @@ func logs(_ context.Context, a *app, args []string) error {
 			return fmt.Errorf("cannot read the console of %s: %w", i.Name, err)
 		}
 		defer f.Close()
+		if out, ok := a.stdout.(*os.File); ok && term.IsTerminal(int(out.Fd())) {
+			return copyHarmless(out, f)
+		}
 		_, err = io.Copy(a.stdout, f)
 		return err
 	})
+}
+
+// copyHarmless copies lines without their control characters: what programs in
+// a container print shall not steer the terminal of who reads it.
+func copyHarmless(w io.Writer, r io.Reader) error {
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadString('\n')
+		line = strings.Map(func(c rune) rune {
+			if unicode.IsControl(c) && c != '\n' && c != '\t' {
+				return '\uFFFD'
+			}
+			return c
+		}, line)
+		if _, werr := io.WriteString(w, line); werr != nil {
+			return werr
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
