@@ -23,6 +23,9 @@ const (
 	// maxReplies is how many replies may wait for a slow reader before its
 	// connection is dropped.
 	maxReplies = 64
+	// maxConns is how many connections from inside are served at once; others
+	// wait, so that nobody fills our memory with them.
+	maxConns = 128
 	// maxKills is how often processes are killed that outlive the runner.
 	maxKills = 100
 )
@@ -175,17 +178,24 @@ func (s *supervisor) listen() error {
 }
 
 func (s *supervisor) accept(fd int) {
+	places := make(chan struct{}, maxConns)
 	for {
+		places <- struct{}{}
 		peer, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 		switch {
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED):
+			<-places
 			continue
 		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+			<-places
 			time.Sleep(longestPause)
 			continue
 		case err != nil:
 			return
 		}
-		go s.serve(os.NewFile(uintptr(peer), s.Socket), false)
+		go func() {
+			s.serve(os.NewFile(uintptr(peer), s.Socket), false)
+			<-places
+		}()
 	}
 }

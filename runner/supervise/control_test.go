@@ -7,10 +7,12 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -170,4 +172,48 @@ func FuzzDecodeRequest(f *testing.F) {
 			t.Error("a request without an operation is taken")
 		}
 	})
+}
+
+// TestManyConnections has more connections than are served at once: the last
+// waits until another ends.
+func TestManyConnections(t *testing.T) {
+	s := boot(t, false, one("web", sh("exec sleep 1000")))
+	s.up()
+	dial := func() net.Conn {
+		t.Helper()
+		c, err := net.Dial("unix", filepath.Join(s.dir, "run", "control"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	var served []net.Conn
+	for range maxConns {
+		c := dial()
+		if _, err := c.Write([]byte(`{"op":"status"}` + "\n")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bufio.NewReader(c).ReadBytes('\n'); err != nil {
+			t.Fatal(err)
+		}
+		served = append(served, c)
+	}
+	last := dial()
+	if _, err := last.Write([]byte(`{"op":"status"}` + "\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := last.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := last.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("one connection too many is served: %v", err)
+	}
+	served[0].Close()
+	if err := last.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(last).ReadBytes('\n'); err != nil {
+		t.Errorf("it is not served afterwards: %v", err)
+	}
 }
