@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"osbuild/store"
@@ -68,11 +69,15 @@ func (s *Server) write(w *answer, r *http.Request, name string) {
 	}
 }
 
-var archiveName = regexp.MustCompile(`^nar/[0-9A-Za-z][0-9A-Za-z._+-]{0,200}$`)
+// archiveName is the shape of an archive's name. It is compiled at the first
+// upload: every start of the program would pay for it otherwise.
+var archiveName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^nar/[0-9A-Za-z][0-9A-Za-z._+-]{0,200}$`)
+})
 
 func (s *Server) take(r *http.Request, name string, body io.Reader) error {
 	switch {
-	case archiveName.MatchString(name):
+	case archiveName().MatchString(name):
 		return s.takeArchive(name, body)
 	case strings.HasSuffix(name, narinfo.Extension):
 		return s.takeItem(r, strings.TrimSuffix(name, narinfo.Extension), body)
