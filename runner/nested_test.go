@@ -248,7 +248,7 @@ func TestLimitsNeedControllers(t *testing.T) {
 // TestOpenDevices: only what everybody may open is of use in a container.
 func TestOpenDevices(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("devices are made by root: run as root")
+		t.Skip("SKIP-ENV: devices are made by root: run as root")
 	}
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "net"), 0o755); err != nil {

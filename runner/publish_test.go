@@ -264,7 +264,7 @@ func TestPublishErrors(t *testing.T) {
 	} {
 		t.Run(tc.summary, func(t *testing.T) {
 			if tc.port.Host.Port() < 1024 && os.Geteuid() == 0 {
-				t.Skip("low ports are root's: TestAsUser runs this as a user")
+				t.Skip("SKIP-ENV: low ports are root's: TestAsUser runs this as a user")
 			}
 			p, err := listen([]Port{loopback0, tc.port})
 			if tc.port.Host.Port() < 1024 && err == nil {

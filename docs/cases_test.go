@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The osbuild authors
 // SPDX-License-Identifier: Apache-2.0
 
-package osbuild_test
+package docs_test
 
 import (
 	"fmt"
@@ -29,6 +29,7 @@ var caseSections = []string{
 // TestGuixCases holds docs/guix-cases.md against the tests: each row names at
 // least one, and each one named is there, with that subtest.
 func TestGuixCases(t *testing.T) {
+	t.Chdir("..")
 	text, err := os.ReadFile("docs/guix-cases.md")
 	if err != nil {
 		t.Fatal(err)
@@ -47,23 +48,24 @@ func TestGuixCases(t *testing.T) {
 
 // The checker itself: what it must find.
 func TestGuixCasesChecker(t *testing.T) {
+	t.Chdir("..")
 	index := &testIndex{packages: map[string]*testPackage{}}
 	for _, tc := range []struct {
 		summary, row, want string
 	}{
 		{"a test", "| a | `. TestLayers` |", ""},
-		{"a subtest", "| a | `. TestGuixCasesChecker/a_subtest` |", ""},
+		{"a subtest", "| a | `docs TestGuixCasesChecker/a_subtest` |", ""},
 		{"a script", "| a | `cmd/osbuild TestScripts/build_usage` |", ""},
-		{"a name with a slash: a/b", "| a | `. TestGuixCasesChecker/a_name_with_a_slash:_a/b` |", ""},
-		{"half of a name", "| a | `. TestGuixCasesChecker/a_test/none` |", `docs/guix-cases.md:1: TestGuixCasesChecker in . runs no "a_test/none"`},
+		{"a name with a slash: a/b", "| a | `docs TestGuixCasesChecker/a_name_with_a_slash:_a/b` |", ""},
+		{"half of a name", "| a | `docs TestGuixCasesChecker/a_test/none` |", `docs/guix-cases.md:1: TestGuixCasesChecker in docs runs no "a_test/none"`},
 		{"two tests", "| a | `. TestLayers`, `closure/graph TestWrite/dot` |", ""},
 		{"a reason", "| a | not applicable: there are no channels |", ""},
 		{"a package that is not there", "| a | `builder/nothing TestX` |", "docs/guix-cases.md:1: builder/nothing has no tests"},
 		{"a test that is not there", "| a | `. TestNothing` |", "docs/guix-cases.md:1: package . has no TestNothing"},
-		{"a helper", "| a | `. checkCases` |", "docs/guix-cases.md:1: `. checkCases` is not of the form PACKAGE TestName/subtest"},
-		{"a subtest that is not there", "| a | `. TestGuixCasesChecker/none` |", `docs/guix-cases.md:1: TestGuixCasesChecker in . runs no "none"`},
+		{"a helper", "| a | `docs checkCases` |", "docs/guix-cases.md:1: `docs checkCases` is not of the form PACKAGE TestName/subtest"},
+		{"a subtest that is not there", "| a | `docs TestGuixCasesChecker/none` |", `docs/guix-cases.md:1: TestGuixCasesChecker in docs runs no "none"`},
 		{"a subtest of another test", "| a | `. TestLayers/a_subtest` |", `docs/guix-cases.md:1: TestLayers in . runs no "a_subtest"`},
-		{"a text that is no subtest's name", "| a | `. TestGuixCases/docs` |", `docs/guix-cases.md:1: TestGuixCases in . runs no "docs"`},
+		{"a text that is no subtest's name", "| a | `docs TestGuixCases/docs` |", `docs/guix-cases.md:1: TestGuixCases in docs runs no "docs"`},
 		{"a script that is not there", "| a | `cmd/osbuild TestScripts/build_nothing` |", `docs/guix-cases.md:1: TestScripts in cmd/osbuild runs no "build_nothing"`},
 		{"no test", "| a | the tests of services |", `docs/guix-cases.md:1: the row "a" names no test`},
 		{"half a row", "| a |", "docs/guix-cases.md:1: a row has two parts, the case and its tests"},
