@@ -62,6 +62,12 @@ func (i Info) Encode() []byte {
 	return []byte(b.String())
 }
 
+// Shared is the info without what concerns this store alone.
+func (i Info) Shared() Info {
+	i.Registered, i.session = time.Time{}, ""
+	return i
+}
+
 // maxInfo bounds the size of an info file.
 const maxInfo = 8 << 20
 

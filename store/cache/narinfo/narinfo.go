@@ -49,11 +49,13 @@ func NarName(file store.Hash, extension string) string {
 	return "nar/" + file.Base32() + ".nar" + extension
 }
 
-// Encode writes the text. What only the store of origin needs is left out.
+// Encode writes the text: that of an info file without what only the store of
+// origin needs, and behind its first line, the path, what is of the cache.
 func (n Narinfo) Encode() []byte {
+	path, rest, _ := strings.Cut(string(n.Shared().Encode()), "\n")
 	var b strings.Builder
+	b.WriteString(path + "\n")
 	line := func(key, value string) { b.WriteString(key + ": " + value + "\n") }
-	line("StorePath", string(n.Path))
 	line("URL", n.URL)
 	line("Compression", n.Compression)
 	if n.FileHash != (store.Hash{}) {
@@ -62,22 +64,7 @@ func (n Narinfo) Encode() []byte {
 	if n.FileSize > 0 {
 		line("FileSize", strconv.FormatInt(n.FileSize, 10))
 	}
-	line("NarHash", n.NarHash.String())
-	line("NarSize", strconv.FormatInt(n.NarSize, 10))
-	bases := make([]string, len(n.References))
-	for k, r := range n.References {
-		bases[k] = r.Base()
-	}
-	line("References", strings.Join(bases, " "))
-	if n.Deriver != "" {
-		line("Deriver", n.Deriver)
-	}
-	for _, sig := range n.Sigs {
-		line("Sig", sig)
-	}
-	if n.CA != "" {
-		line("CA", n.CA)
-	}
+	b.WriteString(rest)
 	return []byte(b.String())
 }
 
