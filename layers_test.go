@@ -77,6 +77,8 @@ var layers = map[string][]string{
 	"builder/debian/rootfs":      {"builder/debian/deb", "builder/debian/control", "runner/spec"},
 	"builder/debian/handlers":    {"builder/debian/items", "builder/debian/control", "builder/debian/ldso", "builder/debian/script", "builder/debian/rootfs", "builder/debian/recipe", "builder/realise", "runner/spec", "store"},
 
+	"builder/service/servicetest":      {"builder/service", "builder/derivation"},
+	"store/storetest":                  {"store"},
 	"builder/debian/ldso/ldsotest":     {},
 	"builder/debian/rootfs/rootfstest": {"builder/debian/rootfs", "builder/debian/deb", "builder/debian/control", "runner/spec"},
 }

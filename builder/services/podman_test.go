@@ -14,29 +14,13 @@ import (
 
 	"osbuild/builder/derivation"
 	"osbuild/builder/service"
+	"osbuild/builder/service/servicetest"
 	"osbuild/runner/spec"
 )
 
-// anyPackage has a package of every name, whose item is a text.
-type anyPackage struct{ graph *derivation.Graph }
-
-func (p anyPackage) Package(name string, pos derivation.Position) (string, error) {
-	return p.graph.Derive(derivation.Derivation{Name: name, Builder: "builtin:package", Env: map[string]string{"package": name}})
-}
-
-func (p anyPackage) Is(path string) bool {
-	ref, ok := p.graph.Lookup(path)
-	d, found := p.graph.Derivation(ref.Drv)
-	return ok && found && d.Env["package"] != ""
-}
-
-func (anyPackage) Use(service.PackagePolicy) ([]string, error) { return nil, nil }
-
-func (anyPackage) Root([]string, bool, derivation.Position) (string, error) { return "", nil }
-
 func podmanEnv() *service.Env {
 	env := newEnv()
-	env.Packages = anyPackage{env.Graph}
+	env.Packages = servicetest.AnyPackage{Graph: env.Graph}
 	return env
 }
 

@@ -10,34 +10,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"osbuild/builder/derivation"
 	"osbuild/builder/service"
+	"osbuild/builder/service/servicetest"
 	"osbuild/builder/services"
 	"osbuild/runner/spec"
 )
-
-// anyPackage has a package of every name.
-type anyPackage struct{ graph *derivation.Graph }
-
-func (p anyPackage) Package(name string, pos derivation.Position) (string, error) {
-	return p.graph.Derive(derivation.Derivation{Name: name, Builder: "builtin:package", Env: map[string]string{"package": name}})
-}
-
-func (p anyPackage) Is(path string) bool {
-	ref, ok := p.graph.Lookup(path)
-	d, found := p.graph.Derivation(ref.Drv)
-	return ok && found && d.Env["package"] != ""
-}
-
-func (anyPackage) Use(service.PackagePolicy) ([]string, error) { return nil, nil }
-
-func (anyPackage) Root([]string, bool, derivation.Position) (string, error) { return "", nil }
 
 // podman is a system whose user runs containers. It names none of the services
 // that podman's require.
 func podman(t *testing.T, env *service.Env) *OperatingSystem {
 	t.Helper()
-	env.Packages = anyPackage{env.Graph}
+	env.Packages = servicetest.AnyPackage{Graph: env.Graph}
 	c := *services.RootlessPodman.Default.(*services.RootlessPodmanConfiguration)
 	c.Subuids = []*services.SubidRange{{Name: "alice", Count: 65536}}
 	c.Subgids = []*services.SubidRange{{Name: "alice", Count: 65536}}
@@ -148,7 +131,7 @@ func TestPodmanWithoutValue(t *testing.T) {
 		"default": {Type: services.RootlessPodman, Value: services.RootlessPodman.Default, HasValue: true},
 	} {
 		env := newEnv(t)
-		env.Packages = anyPackage{env.Graph}
+		env.Packages = servicetest.AnyPackage{Graph: env.Graph}
 		o := New()
 		o.Services = []*service.Service{s}
 		sys, err := Lower(env, o)

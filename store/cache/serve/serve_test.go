@@ -26,6 +26,7 @@ import (
 	"osbuild/store/cache/origin"
 	"osbuild/store/cache/serve"
 	"osbuild/store/cache/signature"
+	"osbuild/store/storetest"
 )
 
 const token = "a-token-of-this-test"
@@ -39,25 +40,7 @@ type root struct {
 
 func newRoot(t testing.TB) *root {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "root")
-	s, err := store.Open(dir, store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := s.NewLease(t.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		l.Close()
-		// An ordinary user can delete nothing from the folders of items.
-		_ = filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
-			if err == nil && e.IsDir() {
-				err = os.Chmod(path, 0o755)
-			}
-			return err
-		})
-	})
+	s, l := storetest.New(t)
 	return &root{t, s, l}
 }
 
