@@ -94,6 +94,11 @@ func (p *Puller) fetch(ctx context.Context, l *store.Lease, list []wanted) error
 	for k, w := range list {
 		g.Go(func() (err error) {
 			joined[k], err = p.fly(gctx, l, w)
+			end := Transfer{Path: w.info.Path, Total: w.info.NarSize, Settled: true, Err: err}
+			if err == nil {
+				end.Done = end.Total
+			}
+			p.Observe.tell(end)
 			return err
 		})
 	}
@@ -198,7 +203,8 @@ func (p *Puller) downloadFrom(ctx context.Context, l *store.Lease, w wanted) (*s
 		return nil, wrongData(err)
 	}
 	defer d.Close()
-	a, err := p.Store.Unpack(ctx, l, n.Info, d)
+	passed := &passing{tell: p.Observe, t: Transfer{Path: n.Path, Total: n.NarSize}}
+	a, err := p.Store.Unpack(ctx, l, n.Info, passingReader{d, passed})
 	if err != nil {
 		return nil, wrongData(err)
 	}

@@ -41,6 +41,8 @@ type Puller struct {
 	MaxSize int64
 	// Planned, if set, is told what is going to be downloaded.
 	Planned func(items int, bytes int64)
+	// Observe, if set, is told how far each download is.
+	Observe Observer
 	// Warn, if set, is told what the user should know although it goes on.
 	Warn func(text string)
 
@@ -83,6 +85,9 @@ func (p *Puller) Pull(ctx context.Context, l *store.Lease, paths ...store.Path) 
 	}
 	if p.Planned != nil {
 		p.Planned(r.Items, r.Bytes)
+	}
+	for _, w := range wanted {
+		p.Observe.tell(Transfer{Path: w.info.Path, Total: w.info.NarSize})
 	}
 	return r, p.fetch(ctx, l, wanted)
 }

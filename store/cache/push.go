@@ -36,6 +36,8 @@ type PushOptions struct {
 	Key *signature.Secret
 	// Jobs is how many items are compressed at once; less than 1 means 1.
 	Jobs int
+	// Observe, if set, is told how far each archive is.
+	Observe Observer
 }
 
 // PushResult is what was done.
@@ -86,11 +88,19 @@ func (p *push) run(ctx context.Context, infos []store.Info) error {
 	texts := make([]narinfo.Narinfo, len(missing))
 	// The largest first, so that at the end nobody waits for one of them.
 	slices.SortFunc(missing, func(a, b store.Info) int { return int(max(-1, min(1, b.NarSize-a.NarSize))) })
+	for _, i := range missing {
+		p.o.Observe.tell(Transfer{Path: i.Path, Total: i.NarSize})
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(p.o.Jobs, 1))
 	for k, i := range missing {
 		g.Go(func() (err error) {
 			texts[k], err = p.archive(gctx, i)
+			end := Transfer{Path: i.Path, Total: i.NarSize, Settled: true, Err: err}
+			if err == nil {
+				end.Done = end.Total
+			}
+			p.o.Observe.tell(end)
 			return err
 		})
 	}
@@ -159,7 +169,8 @@ func (p *push) archive(ctx context.Context, i store.Info) (narinfo.Narinfo, erro
 	if err != nil {
 		return narinfo.Narinfo{}, err
 	}
-	err = p.s.DumpNAR(ctx, i.Path, io.MultiWriter(w, plain))
+	passed := &passing{tell: p.o.Observe, t: Transfer{Path: i.Path, Total: i.NarSize}}
+	err = p.s.DumpNAR(ctx, i.Path, io.MultiWriter(w, plain, passed))
 	if err = errors.Join(err, w.Close()); err != nil {
 		return narinfo.Narinfo{}, err
 	}
