@@ -19,61 +19,73 @@ import (
 	"unicode"
 )
 
-// caseSections are the parts of docs/guix-cases.md, in order.
-var caseSections = []string{
-	"services.scm", "accounts.scm", "configuration.scm", "file-systems.scm", "guix-system.sh",
-	"The shepherd", "containers.scm", "Virtual machines",
-	"Rootless podman", "Systems in containers", "Essential services", "Ready services", "What a careless implementation misses",
-}
+// guixSections and nixSections are the parts of the two pages, in order.
+var (
+	guixSections = []string{
+		"services.scm", "accounts.scm", "configuration.scm", "file-systems.scm", "guix-system.sh",
+		"The shepherd", "containers.scm", "Virtual machines",
+		"Rootless podman", "Systems in containers", "Essential services", "Ready services", "What a careless implementation misses",
+	}
+	nixSections = []string{
+		"1 Adding", "2 Archives", "3 Texts and fixed outputs", "4 References", "5 What Nix takes from our caches",
+		"6 What we take from caches of Nix", "7 Nix on our tree", "8 Closures", "9 Garbage", "10 Derivations",
+		"11 Files of a cache", "12 Together and in spite of crashes", "Refusals",
+	}
+)
 
 // TestGuixCases holds docs/guix-cases.md against the tests: each row names at
 // least one, and each one named is there, with that subtest.
-func TestGuixCases(t *testing.T) {
+func TestGuixCases(t *testing.T) { checkPage(t, "docs/guix-cases.md", guixSections) }
+
+// TestNixCases holds docs/nix-conformance.md against the tests.
+func TestNixCases(t *testing.T) { checkPage(t, "docs/nix-conformance.md", nixSections) }
+
+func checkPage(t *testing.T, page string, want []string) {
 	t.Chdir("..")
-	text, err := os.ReadFile("docs/guix-cases.md")
+	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sections, problems := readCases(string(text))
+	sections, problems := readCases(page, string(text))
 	for _, p := range problems {
 		t.Error(p)
 	}
-	if !slices.Equal(sections, caseSections) {
-		t.Errorf("the sections are %q, want %q", sections, caseSections)
+	if !slices.Equal(sections, want) {
+		t.Errorf("the sections are %q, want %q", sections, want)
 	}
-	for _, p := range checkCases(string(text), &testIndex{packages: map[string]*testPackage{}}) {
+	for _, p := range checkCases(page, string(text), &testIndex{packages: map[string]*testPackage{}}) {
 		t.Error(p)
 	}
 }
 
 // The checker itself: what it must find.
-func TestGuixCasesChecker(t *testing.T) {
+func TestCasesChecker(t *testing.T) {
 	t.Chdir("..")
 	index := &testIndex{packages: map[string]*testPackage{}}
 	for _, tc := range []struct {
 		summary, row, want string
 	}{
 		{"a test", "| a | `. TestLayers` |", ""},
-		{"a subtest", "| a | `docs TestGuixCasesChecker/a_subtest` |", ""},
+		{"a subtest", "| a | `docs TestCasesChecker/a_subtest` |", ""},
 		{"a script", "| a | `cmd/osbuild TestScripts/build_usage` |", ""},
-		{"a name with a slash: a/b", "| a | `docs TestGuixCasesChecker/a_name_with_a_slash:_a/b` |", ""},
-		{"half of a name", "| a | `docs TestGuixCasesChecker/a_test/none` |", `docs/guix-cases.md:1: TestGuixCasesChecker in docs runs no "a_test/none"`},
+		{"a name with a slash: a/b", "| a | `docs TestCasesChecker/a_name_with_a_slash:_a/b` |", ""},
+		{"half of a name", "| a | `docs TestCasesChecker/a_test/none` |", `page.md:1: TestCasesChecker in docs runs no "a_test/none"`},
 		{"two tests", "| a | `. TestLayers`, `closure/graph TestWrite/dot` |", ""},
 		{"a reason", "| a | not applicable: there are no channels |", ""},
-		{"a package that is not there", "| a | `builder/nothing TestX` |", "docs/guix-cases.md:1: builder/nothing has no tests"},
-		{"a test that is not there", "| a | `. TestNothing` |", "docs/guix-cases.md:1: package . has no TestNothing"},
-		{"a helper", "| a | `docs checkCases` |", "docs/guix-cases.md:1: `docs checkCases` is not of the form PACKAGE TestName/subtest"},
-		{"a subtest that is not there", "| a | `docs TestGuixCasesChecker/none` |", `docs/guix-cases.md:1: TestGuixCasesChecker in docs runs no "none"`},
-		{"a subtest of another test", "| a | `. TestLayers/a_subtest` |", `docs/guix-cases.md:1: TestLayers in . runs no "a_subtest"`},
-		{"a text that is no subtest's name", "| a | `docs TestGuixCases/docs` |", `docs/guix-cases.md:1: TestGuixCases in docs runs no "docs"`},
-		{"a script that is not there", "| a | `cmd/osbuild TestScripts/build_nothing` |", `docs/guix-cases.md:1: TestScripts in cmd/osbuild runs no "build_nothing"`},
-		{"no test", "| a | the tests of services |", `docs/guix-cases.md:1: the row "a" names no test`},
-		{"half a row", "| a |", "docs/guix-cases.md:1: a row has two parts, the case and its tests"},
-		{"a row twice", "| a | `. TestLayers` |\n| a | `. TestLayers` |", `docs/guix-cases.md:2: the row "a" is there twice`},
+		{"a package that is not there", "| a | `builder/nothing TestX` |", "page.md:1: builder/nothing has no tests"},
+		{"a test that is not there", "| a | `. TestNothing` |", "page.md:1: package . has no TestNothing"},
+		{"a helper", "| a | `docs checkCases` |", "page.md:1: `docs checkCases` is not of the form PACKAGE TestName/subtest"},
+		{"a subtest that is not there", "| a | `docs TestCasesChecker/none` |", `page.md:1: TestCasesChecker in docs runs no "none"`},
+		{"a subtest of another test", "| a | `. TestLayers/a_subtest` |", `page.md:1: TestLayers in . runs no "a_subtest"`},
+		{"a text that is no subtest's name", "| a | `docs TestGuixCases/docs` |", `page.md:1: TestGuixCases in docs runs no "docs"`},
+		{"a script that is not there", "| a | `cmd/osbuild TestScripts/build_nothing` |", `page.md:1: TestScripts in cmd/osbuild runs no "build_nothing"`},
+		{"no test", "| a | the tests of services |", `page.md:1: the row "a" names no test`},
+		{"half a row", "| a |", "page.md:1: a row has two parts, the case and its tests"},
+		{"a row twice", "| a | `. TestLayers` |\n| a | `. TestLayers` |", `page.md:2: the row "a" is there twice`},
 	} {
 		t.Run(tc.summary, func(t *testing.T) {
-			_, problems := readCases(tc.row)
-			problems = append(problems, checkCases(tc.row, index)...)
+			_, problems := readCases("page.md", tc.row)
+			problems = append(problems, checkCases("page.md", tc.row, index)...)
 			if got := strings.Join(problems, "\n"); got != tc.want {
 				t.Errorf("%s\nwant %s", got, tc.want)
 			}
@@ -82,7 +94,7 @@ func TestGuixCasesChecker(t *testing.T) {
 }
 
 // readCases gives the headings of the page, and rows that are none.
-func readCases(text string) (sections, problems []string) {
+func readCases(page, text string) (sections, problems []string) {
 	seen := map[string]bool{}
 	for n, line := range strings.Split(text, "\n") {
 		if heading, ok := strings.CutPrefix(line, "## "); ok {
@@ -92,7 +104,7 @@ func readCases(text string) (sections, problems []string) {
 		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|---") || strings.HasPrefix(line, "| case |") {
 			continue
 		}
-		at := fmt.Sprintf("docs/guix-cases.md:%d: ", n+1)
+		at := fmt.Sprintf("%s:%d: ", page, n+1)
 		what, tests, ok := strings.Cut(strings.Trim(line, "| "), " | ")
 		switch {
 		case !ok:
@@ -108,7 +120,7 @@ func readCases(text string) (sections, problems []string) {
 }
 
 // checkCases finds the tests that rows name.
-func checkCases(text string, index *testIndex) (problems []string) {
+func checkCases(page, text string, index *testIndex) (problems []string) {
 	span := regexp.MustCompile("`([^`]*)`")
 	name := regexp.MustCompile(`^(\S+) ((?:Test|Fuzz)\w+)((?:/\S+)*)$`)
 	for n, line := range strings.Split(text, "\n") {
@@ -119,9 +131,9 @@ func checkCases(text string, index *testIndex) (problems []string) {
 		for _, m := range span.FindAllStringSubmatch(tests, -1) {
 			ref := name.FindStringSubmatch(m[1])
 			if ref == nil {
-				problems = append(problems, fmt.Sprintf("docs/guix-cases.md:%d: %s is not of the form PACKAGE TestName/subtest", n+1, m[0]))
+				problems = append(problems, fmt.Sprintf("%s:%d: %s is not of the form PACKAGE TestName/subtest", page, n+1, m[0]))
 			} else if p := index.find(ref[1], ref[2], ref[3]); p != "" {
-				problems = append(problems, fmt.Sprintf("docs/guix-cases.md:%d: %s", n+1, p))
+				problems = append(problems, fmt.Sprintf("%s:%d: %s", page, n+1, p))
 			}
 		}
 	}
