@@ -4,7 +4,6 @@
 package refscan
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"hash"
 	"strconv"
@@ -15,7 +14,7 @@ import (
 // follow the stream. So an item that holds its own digest has a hash that
 // does not depend on it.
 type Modulo struct {
-	self    []byte
+	parts   *parts // of the digest
 	sum     hash.Hash
 	held    []byte // not hashed yet: may be the start of an occurrence
 	hashed  int64  // bytes hashed
@@ -27,42 +26,74 @@ func NewModulo(self string) (*Modulo, error) {
 	if err := checkDigest(self); err != nil {
 		return nil, err
 	}
-	return &Modulo{self: []byte(self), sum: sha256.New()}, nil
+	return &Modulo{parts: newParts([]string{self}), sum: sha256.New(), held: make([]byte, 0, 2*DigestLen)}, nil
 }
 
 // Write takes the next bytes. It never fails.
 func (m *Modulo) Write(p []byte) (int, error) {
 	n := len(p)
-	// The bytes are copied anyway, because they are changed, but in pieces
-	// that stay in the cache.
+	// What was searched is hashed while it is in the processor's cache.
 	const piece = 64 << 10
 	for len(p) > 0 {
 		k := min(len(p), piece)
-		m.held = append(m.held, p[:k]...)
+		m.write(p[:k])
 		p = p[k:]
-		m.digest()
 	}
 	return n, nil
 }
 
-// digest hashes what is held, but for the last bytes that may belong to an
-// occurrence that goes on.
-func (m *Modulo) digest() {
-	done := 0 // behind the last occurrence
+func (m *Modulo) write(p []byte) {
+	k := min(len(p), DigestLen-1)
+	m.held = append(m.held, p[:k]...)
+	rest := m.digest(m.held)
+	if k < len(p) {
+		// The rest is not longer than k, so it stands in p, too, and needs no
+		// copy.
+		rest = m.digest(p[k-len(rest):])
+	}
+	m.held = append(m.held[:0], rest...)
+}
+
+var zeros [DigestLen]byte
+
+// digest hashes b, but for the last bytes, which it returns: they may belong
+// to an occurrence that goes on.
+func (m *Modulo) digest(b []byte) (rest []byte) {
 	for {
-		i := bytes.Index(m.held[done:], m.self)
-		if i < 0 {
+		at := m.find(b)
+		if at < 0 {
 			break
 		}
-		at := done + i
-		m.offsets = append(m.offsets, m.hashed+int64(at))
-		done = at + DigestLen
-		clear(m.held[at:done])
+		m.take(b[:at])
+		m.offsets = append(m.offsets, m.hashed)
+		m.take(zeros[:])
+		b = b[at+DigestLen:]
 	}
-	ready := max(done, len(m.held)-(DigestLen-1))
-	m.sum.Write(m.held[:ready])
-	m.hashed += int64(ready)
-	m.held = m.held[:copy(m.held, m.held[ready:])]
+	ready := max(0, len(b)-(DigestLen-1))
+	m.take(b[:ready])
+	return b[ready:]
+}
+
+func (m *Modulo) take(b []byte) {
+	m.sum.Write(b)
+	m.hashed += int64(len(b))
+}
+
+// find gives the first place of the digest in b, or -1.
+func (m *Modulo) find(b []byte) int {
+	p := m.parts
+	for at := p.next(b, 0); at >= 0; at = p.next(b, at+p.stride) {
+		first := -1
+		for e := p.first(b[at:]); e != 0; e = p.chain[e-1] {
+			if k, start := p.entry(e, at); p.stands(b, start, k) && (first < 0 || start < first) {
+				first = start
+			}
+		}
+		if first >= 0 {
+			return first
+		}
+	}
+	return -1
 }
 
 // Finish returns the hash and the offsets of all occurrences. Where there is

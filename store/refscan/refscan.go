@@ -13,66 +13,37 @@ package refscan
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // DigestLen is the number of characters of a digest.
 const DigestLen = 32
 
-// digits marks the characters of a digest, and gives them the values that
-// the prefix table is indexed by.
-var digits = func() (t [256]uint8) {
-	for i := range t {
-		t[i] = notDigit
-	}
-	for i, c := range []byte("0123456789abcdfghijklmnpqrsvwxyz") {
-		t[c] = uint8(i)
-	}
-	return t
-}()
-
-const notDigit = 0xff
-
-// Four characters of 5 bits index the table of known prefixes.
-const (
-	prefixLen   = 4
-	prefixMask  = 1<<(5*prefixLen) - 1
-	prefixWords = (prefixMask + 1) / 64
-)
+// alphabet has the characters of a digest.
+const alphabet = "0123456789abcdfghijklmnpqrsvwxyz"
 
 // Scanner is a writer that notes which of its candidates it has seen.
 type Scanner struct {
-	candidates map[string]bool      // to: seen
-	prefixes   *[prefixWords]uint64 // one bit for each possible prefix of a candidate
-	found      []string             // candidates seen
-	tail       []byte               // the last bytes that may start a digest
+	parts *parts
+	seen  []bool   // of the candidates
+	found []string // those seen
+	tail  []byte   // the last bytes that may start a digest
 }
 
 // NewScanner looks for the given digests.
 func NewScanner(digests []string) (*Scanner, error) {
-	s := &Scanner{
-		candidates: make(map[string]bool, len(digests)),
-		prefixes:   new([prefixWords]uint64),
-		tail:       make([]byte, 0, 2*DigestLen),
-	}
 	for _, d := range digests {
 		if err := checkDigest(d); err != nil {
 			return nil, err
 		}
-		s.candidates[d] = false
-		code := uint32(0)
-		for i := range prefixLen {
-			code = code<<5 | uint32(digits[d[i]])
-		}
-		s.prefixes[code/64] |= 1 << (code % 64)
 	}
-	return s, nil
+	p := newParts(digests)
+	return &Scanner{parts: p, seen: make([]bool, len(p.digests)), tail: make([]byte, 0, 2*DigestLen)}, nil
 }
 
 // Reset forgets what was seen, for another stream and the same digests.
 func (s *Scanner) Reset() {
-	for _, d := range s.found {
-		s.candidates[d] = false
-	}
+	clear(s.seen)
 	s.found, s.tail = nil, s.tail[:0]
 }
 
@@ -81,7 +52,7 @@ func checkDigest(d string) error {
 		return fmt.Errorf("cannot look for the digest %q: it has %d characters, not %d", d, len(d), DigestLen)
 	}
 	for i := range len(d) {
-		if digits[d[i]] == notDigit {
+		if strings.IndexByte(alphabet, d[i]) < 0 {
 			return fmt.Errorf("cannot look for the digest %q: %q does not occur in a digest", d, d[i])
 		}
 	}
@@ -96,7 +67,7 @@ func (s *Scanner) Found() []string {
 
 // Write scans p. It never fails.
 func (s *Scanner) Write(p []byte) (int, error) {
-	if len(s.found) == len(s.candidates) {
+	if len(s.found) == len(s.seen) {
 		return len(p), nil
 	}
 	// What starts in the tail ends in the first bytes of p.
@@ -110,51 +81,15 @@ func (s *Scanner) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// scan looks at every offset of b. It first finds windows of digest
-// characters, looking backwards from a window's end, because then a wrong
-// character rules out all windows that hold it. Inside a run only each
-// further character needs a look, and the prefix table rules out nearly all
-// offsets, so that long runs of digest characters stay fast.
+// scan looks for candidates in b.
 func (s *Scanner) scan(b []byte) {
-	for i := 0; i+DigestLen <= len(b); {
-		j := i + DigestLen - 1
-		for j >= i && digits[b[j]] != notDigit {
-			j--
+	p := s.parts
+	for at := p.next(b, 0); at >= 0; at = p.next(b, at+p.stride) {
+		for e := p.first(b[at:]); e != 0; e = p.chain[e-1] {
+			if k, start := p.entry(e, at); !s.seen[k] && p.stands(b, start, k) {
+				s.seen[k] = true
+				s.found = append(s.found, p.digests[k])
+			}
 		}
-		if j >= i {
-			i = j + 1
-			continue
-		}
-		i = s.run(b, i)
-	}
-}
-
-// run handles the run of digest characters of which the first DigestLen
-// start at i, and returns the offset behind it.
-func (s *Scanner) run(b []byte, i int) int {
-	code := uint32(0)
-	for k := range prefixLen - 1 {
-		code = code<<5 | uint32(digits[b[i+k]])
-	}
-	// Two views of b, one at the end of the prefix and one at the end of the
-	// window, of equal length, so that no bound is checked in the loop.
-	ends := b[i+DigestLen-1:]
-	heads := b[i+prefixLen-1:][:len(ends)]
-	for k, c := range ends {
-		if digits[c] == notDigit {
-			return i + k + DigestLen
-		}
-		code = (code<<5 | uint32(digits[heads[k]])) & prefixMask
-		if s.prefixes[code/64]&(1<<(code%64)) != 0 {
-			s.look(b[i+k : i+k+DigestLen])
-		}
-	}
-	return len(b) - DigestLen + 1
-}
-
-func (s *Scanner) look(window []byte) {
-	if seen, known := s.candidates[string(window)]; known && !seen {
-		s.candidates[string(window)] = true
-		s.found = append(s.found, string(window))
 	}
 }

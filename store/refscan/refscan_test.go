@@ -154,29 +154,129 @@ func TestRandom(t *testing.T) {
 	}
 }
 
+// TestMany looks for sets of all sizes: for very many digests the table has
+// fewer parts of each.
+func TestMany(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 500, 20_000, 80_000} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(uint64(n), 7))
+			digests := make([]string, n)
+			for k := range digests {
+				digests[k] = randomText(r, refscan.DigestLen)
+			}
+			var want []string
+			var text strings.Builder
+			for k := range min(n, 300) {
+				d := digests[r.IntN(n)]
+				text.WriteString(randomText(r, r.IntN(100)))
+				switch k % 4 {
+				case 0: // most of one, which is nothing
+					text.WriteString("e" + d[r.IntN(4)+1:])
+				case 1:
+					text.WriteString(d[:refscan.DigestLen-1] + "e")
+				default:
+					text.WriteString(d)
+					want = append(want, d)
+				}
+			}
+			text.WriteString("e")
+			slices.Sort(want)
+			want = slices.Compact(want)
+			// A digest given twice is one.
+			s, err := refscan.NewScanner(append(digests, digests[:min(n, 1)]...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				feed(s, []byte(text.String()), func() int { return 1 + r.IntN(200) })
+				if got := s.Found(); !slices.Equal(got, want) {
+					t.Errorf("found %d of %d", len(got), len(want))
+				}
+				s.Reset()
+			}
+		})
+	}
+}
+
+// TestAlike looks for digests that consist of the same parts over and over.
+func TestAlike(t *testing.T) {
+	digests := []string{strings.Repeat("0", 32), strings.Repeat("01", 16), strings.Repeat("10", 16), strings.Repeat("01234567", 4)}
+	for _, test := range []struct {
+		text string
+		want []string
+	}{
+		{strings.Repeat("0", 31) + "1" + strings.Repeat("0", 31), nil},
+		{strings.Repeat("0", 32), digests[:1]},
+		{strings.Repeat("01", 16), digests[1:2]},
+		{strings.Repeat("01", 16) + "0", digests[1:3]},
+		{"7" + strings.Repeat("01234567", 4) + "1", digests[3:]},
+		{strings.Repeat("12345670", 4), nil},
+	} {
+		for pad := range 40 {
+			s, err := refscan.NewScanner(digests)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := strings.Repeat("x", pad) + test.text
+			_, _ = s.Write([]byte(text)) // never fails
+			want := slices.Sorted(slices.Values(test.want))
+			if got := s.Found(); !slices.Equal(got, want) {
+				t.Errorf("%s: found %q, want %q", text, got, want)
+			}
+			for _, self := range digests {
+				m, err := refscan.NewModulo(self)
+				if err != nil {
+					t.Fatal(err)
+				}
+				feed(m, []byte(text+text), func() int { return 1 + pad })
+				wantHash, wantOffsets := naiveModulo([]byte(text+text), self)
+				if gotHash, got := m.Finish(); gotHash != wantHash || !slices.Equal(got, wantOffsets) {
+					t.Errorf("%s in %s twice: offsets %v, want %v", self, text, got, wantOffsets)
+				}
+			}
+		}
+	}
+}
+
+func randomText(r *rand.Rand, n int) string {
+	const alphabet = "0123456789abcdfghijklmnpqrsvwxyz"
+	b := make([]byte, n)
+	for k := range b {
+		b[k] = alphabet[r.IntN(len(alphabet))]
+	}
+	return string(b)
+}
+
 func FuzzScan(f *testing.F) {
 	f.Add([]byte{0, 1, 2}, uint64(1))
 	f.Add([]byte{12, 0, 3, 4, 0, 0, 5, 6}, uint64(2))
 	f.Fuzz(check)
 }
 
+// BenchmarkScanner looks for as many digests as a large build may refer to.
 func BenchmarkScanner(b *testing.B) {
-	s, err := refscan.NewScanner([]string{digestA, digestB, digestC})
+	const size = 1 << 20
+	r := rand.New(rand.NewPCG(5, 6))
+	digests := make([]string, 500)
+	for k := range digests {
+		digests[k] = randomText(r, refscan.DigestLen)
+	}
+	s, err := refscan.NewScanner(digests)
 	if err != nil {
 		b.Fatal(err)
 	}
-	r := rand.New(rand.NewPCG(5, 6))
-	binary := make([]byte, 1<<20)
-	text := make([]byte, 1<<20)
-	const alphabet = "0123456789abcdfghijklmnpqrsvwxyz"
+	binary := make([]byte, size)
 	for k := range binary {
 		binary[k] = byte(r.Uint32())
-		text[k] = alphabet[r.IntN(32)]
+	}
+	var parts strings.Builder
+	for k := 0; parts.Len() < size; k++ {
+		parts.WriteString(digests[k%len(digests)][:refscan.DigestLen-1])
 	}
 	for _, c := range []struct {
 		name string
 		data []byte
-	}{{"binary", binary}, {"digests", text}} {
+	}{{"binary", binary}, {"digests", []byte(randomText(r, size))}, {"parts", []byte(parts.String())}} {
 		b.Run(c.name, func(b *testing.B) {
 			b.SetBytes(int64(len(c.data)))
 			for b.Loop() {
