@@ -103,6 +103,9 @@ func (s Secret) Text() string { return s.name + ":" + base64.StdEncoding.EncodeT
 // String writes the key as ParsePublic reads it.
 func (p Public) String() string { return p.name + ":" + base64.StdEncoding.EncodeToString(p.key) }
 
+// Same says whether two keys are one, whatever their names.
+func (p Public) Same(other Public) bool { return bytes.Equal(p.key, other.key) }
+
 // Public gives the key that checks what s signs.
 func (s Secret) Public() Public {
 	return Public{s.name, bytes.Clone(s.key[ed25519.SeedSize:])}
@@ -139,19 +142,38 @@ func ParseTrust(text string) (Trust, error) {
 	return t, nil
 }
 
-// Signer gives the name of a key of t that one of the signatures of the text
-// was made with, or "".
-func (t Trust) Signer(text string, sigs []string) string {
-	for _, sig := range sigs {
+// mostChecked bounds the signatures of one text that are looked at, so that
+// nobody can make checking take long.
+const mostChecked = 256
+
+// Signers gives the names of the keys of t that signed the text. A key counts
+// once, whatever names it and its signatures have.
+func (t Trust) Signers(text string, sigs []string) []string {
+	var names []string
+	var counted Trust
+	for _, sig := range sigs[:min(len(sigs), mostChecked)] {
 		name, b, err := split("signature", sig, ed25519.SignatureSize)
 		if err != nil {
 			continue // of another kind of key, or garbage
 		}
 		for _, p := range t {
-			if p.name == name && ed25519.Verify(p.key, []byte(text), b) {
-				return name
+			if p.name == name && !counted.has(p) && ed25519.Verify(p.key, []byte(text), b) {
+				counted = append(counted, p)
+				names = append(names, name)
+				break
 			}
 		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (t Trust) has(p Public) bool { return slices.ContainsFunc(t, p.Same) }
+
+// Signer gives the name of a key of t that signed the text, or "".
+func (t Trust) Signer(text string, sigs []string) string {
+	if names := t.Signers(text, sigs); len(names) > 0 {
+		return names[0]
 	}
 	return ""
 }

@@ -5,6 +5,7 @@ package signature_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,7 +44,7 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		item := signature.Item(n.Info)
-		if got := trust.Signer(item, n.Sigs); got != "test-1" {
+		if got := trust.Signers(item, n.Sigs); !slices.Equal(got, []string{"test-1"}) {
 			t.Errorf("%s: the signature of Nix is not taken: %q over %q", file, got, item)
 		}
 		if got := secret.Sign(item); got != n.Sigs[0] {
@@ -82,7 +83,7 @@ func TestRefusals(t *testing.T) {
 		{"changed", "text", []string{"mine-1:" + changed}, ""},
 		{"none", "text", nil, ""},
 	} {
-		if got := trust.Signer(c.text, c.sigs); got != c.want {
+		if got := strings.Join(trust.Signers(c.text, c.sigs), " "); got != c.want {
 			t.Errorf("%s: %q", c.summary, got)
 		}
 	}
@@ -118,8 +119,8 @@ func FuzzKeys(f *testing.F) {
 		if p, err := signature.ParsePublic(text); err == nil && p.String() != strings.TrimSpace(text) {
 			t.Errorf("%q became %q", text, p)
 		}
-		if name := trust.Signer("what nobody signed", []string{text}); name != "" {
-			t.Errorf("%q is taken for a signature of %s", text, name)
+		if names := trust.Signers("what nobody signed", []string{text}); len(names) > 0 {
+			t.Errorf("%q is taken for a signature of %s", text, names)
 		}
 	})
 }
