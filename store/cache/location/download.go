@@ -96,7 +96,7 @@ func (d *download) accept(res *http.Response) error {
 	}
 	if res.StatusCode == http.StatusPartialContent {
 		start, total, ok := parseContentRange(res.Header.Get("Content-Range"))
-		if !ok || start != d.offset || d.size >= 0 && total >= 0 && total != d.size {
+		if !ok || d.offset == 0 || start != d.offset || d.size >= 0 && total >= 0 && total != d.size {
 			return fmt.Errorf("%w: it sends another part of %s than was asked for", errRefused, d.name)
 		}
 		return nil

@@ -11,6 +11,9 @@ import (
 // ParseContentRange is for fuzzing.
 var ParseContentRange = parseContentRange
 
+// Connections is how many connections one server gets.
+const Connections = connections
+
 // TrustServer makes w take the certificate of a test's server.
 func TrustServer(w *Web, s *httptest.Server) {
 	w.get.Transport.(*http.Transport).TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()

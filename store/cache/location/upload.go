@@ -109,10 +109,13 @@ func (u *webUpload) put(ctx context.Context, name string) error {
 		return err
 	}
 	if res.StatusCode/100 == 2 {
+		enough := time.AfterFunc(u.web.options.Stall, func() { _ = res.Body.Close() }) // ends the reading
+		defer enough.Stop()
 		_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can be used again
-		return res.Body.Close()
+		_ = res.Body.Close()                                         // it said yes
+		return nil
 	}
-	return statusError(res)
+	return statusError(res, u.web.options.Stall)
 }
 
 func (u *webUpload) Discard() {

@@ -62,11 +62,15 @@ func NewWeb(address string, o WebOptions) (*Web, error) {
 	base, err := url.Parse(address)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("cannot use the URL %q: %w", address, err)
+		var e *url.Error
+		if errors.As(err, &e) {
+			err = e.Err // without the address, which may hold a password
+		}
+		return nil, fmt.Errorf("cannot use the URL %q: %w", Redacted(address), err)
 	case base.Scheme != "http" && base.Scheme != "https" || base.Host == "":
-		return nil, fmt.Errorf("cannot use the URL %q: write for example https://cache.example.org", address)
+		return nil, fmt.Errorf("cannot use the URL %q: write for example https://cache.example.org", Redacted(address))
 	case base.RawQuery != "" || base.Fragment != "" || base.User != nil:
-		return nil, fmt.Errorf("cannot use the URL %q: it may hold a host and a path only", base.Redacted())
+		return nil, fmt.Errorf("cannot use the URL %q: it may hold a host and a path only", Redacted(address))
 	}
 	o.Stall, o.Pause = cmp.Or(o.Stall, usualStall), cmp.Or(o.Pause, usualPause)
 	dial := &net.Dialer{Timeout: min(o.Stall, 10*time.Second), KeepAlive: 15 * time.Second}
@@ -78,6 +82,7 @@ func NewWeb(address string, o WebOptions) (*Web, error) {
 		ExpectContinueTimeout: time.Second,
 		IdleConnTimeout:       time.Minute,
 		MaxIdleConnsPerHost:   connections,
+		MaxConnsPerHost:       connections, // a build may ask thousands of questions at once
 		ForceAttemptHTTP2:     true,
 		// Archives are compressed already, and their hash is that of the file.
 		DisableCompression: true,
@@ -92,8 +97,32 @@ func NewWeb(address string, o WebOptions) (*Web, error) {
 	return w, nil
 }
 
+// Redacted is an address without what may be secret in it: user, password and
+// query.
+func Redacted(address string) string {
+	scheme, rest, ok := strings.Cut(address, "://")
+	if ok {
+		scheme += "://"
+	} else {
+		scheme, rest = "", address
+	}
+	host, _, _ := strings.Cut(rest, "/")
+	if k := strings.LastIndexByte(host, '@'); k >= 0 {
+		rest = "…" + rest[k:]
+	} else if strings.Contains(rest, "@") {
+		return scheme + "…" // a password with a slash, perhaps
+	}
+	if k := strings.IndexAny(rest, "?#"); k >= 0 {
+		rest = rest[:k+1] + "…"
+	}
+	return scheme + rest
+}
+
 // checkRedirect follows to the same or a safer scheme only.
 func checkRedirect(req *http.Request, via []*http.Request) error {
+	// Nobody reads it, and net/http would wait for it.
+	_ = req.Response.Body.Close()
+	req.Response.Body = http.NoBody
 	last := via[len(via)-1].URL
 	switch {
 	case len(via) > redirects:
@@ -161,7 +190,7 @@ func (w *Web) ask(ctx context.Context, method, name string, header http.Header) 
 			if res.StatusCode == http.StatusOK || res.StatusCode == http.StatusPartialContent {
 				return res, nil
 			}
-			err = statusError(res)
+			err = statusError(res, w.options.Stall)
 			wait = max(wait, retryAfter(res))
 		}
 		if ctx.Err() != nil {
@@ -220,9 +249,11 @@ func (e *StatusError) Error() string {
 	return text
 }
 
-// statusError closes the answer. Some stores of files forbid what is not
-// there.
-func statusError(res *http.Response) error {
+// statusError closes the answer, for whose text it waits no longer than
+// patience. Some stores of files forbid what is not there.
+func statusError(res *http.Response, patience time.Duration) error {
+	enough := time.AfterFunc(patience, func() { _ = res.Body.Close() }) // ends the reading
+	defer enough.Stop()
 	text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10)) // only for people
 	_ = res.Body.Close()                                   // only read
 	e := &StatusError{Method: res.Request.Method, URL: res.Request.URL.Redacted(), Code: res.StatusCode, Reason: firstLine(text)}

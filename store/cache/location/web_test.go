@@ -15,6 +15,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -166,6 +167,11 @@ func TestDownloads(t *testing.T) {
 			w.Header().Set("Content-Encoding", "br")
 			w.Write(content)
 		}, 1, "nobody asked for"},
+		{"a part without being asked", func(_ int, w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-9/%d", len(content)))
+			w.WriteHeader(http.StatusPartialContent)
+			w.Write(content[:10])
+		}, 1, "another part"},
 		{"elsewhere on the server", func(n int, w http.ResponseWriter, r *http.Request) {
 			if n == 0 {
 				http.Redirect(w, r, "/there", http.StatusFound)
@@ -244,6 +250,82 @@ func TestSilence(t *testing.T) {
 				t.Errorf("%d bytes, %v", len(got), err)
 			}
 		})
+	}
+}
+
+// stuck answers with a status and a text that never comes.
+func stuck(status int, header ...string) func(int, http.ResponseWriter, *http.Request) {
+	return func(_ int, w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		for k := 0; k < len(header); k += 2 {
+			w.Header().Set(header[k], header[k+1])
+		}
+		w.WriteHeader(status)
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}
+}
+
+// TestSilentRefusals holds that a server which begins to say why it refuses
+// and does not go on is not waited for.
+func TestSilentRefusals(t *testing.T) {
+	read := func(t *testing.T, w *location.Web) error {
+		_, err := readAll(t, w, "x")
+		return err
+	}
+	write := func(t *testing.T, w *location.Web) error { return location.Write(t.Context(), w, "x", content) }
+	for _, c := range []struct {
+		summary string
+		handler func(n int, w http.ResponseWriter, r *http.Request)
+		ask     func(*testing.T, *location.Web) error
+		want    string // of the error, "" for none
+	}{
+		{"a file that is not there", stuck(http.StatusNotFound, "Content-Length", "500"), read, "404"},
+		{"a reason without end", stuck(http.StatusBadRequest), read, "400"},
+		{"a redirect", stuck(http.StatusFound, "Location", "/loop"), read, "more than 5 times"},
+		{"an upload that is refused", stuck(http.StatusBadRequest), write, "400"},
+		{"an upload that is taken", stuck(http.StatusCreated), write, ""},
+	} {
+		t.Run(c.summary, func(t *testing.T) {
+			t.Parallel()
+			address, _ := start(t, c.handler)
+			done := make(chan error, 1)
+			go func() { done <- c.ask(t, impatient(t, address, time.Second)) }()
+			select {
+			case err := <-done:
+				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+					t.Errorf("%v", err)
+				}
+			case <-time.After(time.Minute):
+				t.Fatal("it still waits")
+			}
+		})
+	}
+}
+
+// TestManyQuestions holds that many questions at once do not take as many
+// connections.
+func TestManyQuestions(t *testing.T) {
+	var now, most atomic.Int64
+	w, count := serve(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		n := now.Add(1)
+		defer now.Add(-1)
+		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		}
+		time.Sleep(2 * time.Millisecond)
+		w.WriteHeader(http.StatusNotFound)
+	})
+	var wg sync.WaitGroup
+	for k := range 500 {
+		wg.Go(func() {
+			if has, err := w.Has(t.Context(), fmt.Sprintf("%d.narinfo", k)); has || err != nil {
+				t.Errorf("%v %v", has, err)
+			}
+		})
+	}
+	wg.Wait()
+	if most.Load() > location.Connections || count.Load() != 500 {
+		t.Errorf("%d connections at once, %d requests", most.Load(), count.Load())
 	}
 }
 
@@ -425,6 +507,32 @@ func TestAddresses(t *testing.T) {
 	w, err := location.NewWeb("https://example.org/a/", location.WebOptions{})
 	if err != nil || w.String() != "https://example.org/a" {
 		t.Errorf("%v %v", w, err)
+	}
+}
+
+// TestSecretsInAddresses holds that errors about an address do not tell what
+// may be secret in it.
+func TestSecretsInAddresses(t *testing.T) {
+	for _, c := range []struct{ address, want string }{
+		{"https://example.org/a", "https://example.org/a"},
+		{"https://[::1]:8080/a/", "https://[::1]:8080/a/"},
+		{"https://user:secret@example.org/a", "https://…@example.org/a"},
+		{"https://secret@example.org", "https://…@example.org"},
+		{"https://u:sec@ret@example.org:80/@", "https://…@example.org:80/@"},
+		{"https://user:sec/secret@example.org", "https://…"},
+		{"https://user:sec%zzsecret@example.org/a", "https://…@example.org/a"},
+		{"https://example.org/a?token=secret", "https://example.org/a?…"},
+		{"https://example.org/a#secret", "https://example.org/a#…"},
+		{"https://user:secret@[::1/a", "https://…@[::1/a"},
+		{"htps://user:secret@example.org", "htps://…@example.org"},
+		{"user:secret@example.org", "…@example.org"},
+	} {
+		if got := location.Redacted(c.address); got != c.want {
+			t.Errorf("%q is shown as %q, want %q", c.address, got, c.want)
+		}
+		if _, err := location.NewWeb(c.address, location.WebOptions{}); err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%v", err)
+		}
 	}
 }
 
