@@ -62,18 +62,22 @@ func (s *Store) survey(o GCOptions, clean bool) (*collection, error) {
 		return nil, err
 	}
 	c.roots = append(c.roots, leased...)
-	used := s.lastUse(c.infos)
-	if o.MinAge > 0 && o.Delete == nil {
+	c.mark()
+	if o.Delete != nil {
+		return c, c.choose(o.Delete)
+	}
+	var used map[Path]time.Time
+	if o.MinAge > 0 || o.KeepLast > 0 || o.MaxFreed > 0 {
+		used = s.lastUse(c)
+	}
+	if o.MinAge > 0 {
 		limit := time.Now().Add(-o.MinAge)
 		for p, t := range used {
 			if t.After(limit) {
 				c.roots = append(c.roots, Root{Link: fmt.Sprintf("used less than %v ago", o.MinAge), Path: p})
 			}
 		}
-	}
-	c.mark()
-	if o.Delete != nil {
-		return c, c.choose(o.Delete)
+		c.mark()
 	}
 	if o.KeepLast > 0 {
 		c.keepLast(used, o.KeepLast)
@@ -123,10 +127,14 @@ func (s *Store) leaseRoots(but *Lease) ([]Root, error) {
 	return out, nil
 }
 
-// lastUse returns the time that each item was last used, see touch.
-func (s *Store) lastUse(infos map[Path]Info) map[Path]time.Time {
-	used := make(map[Path]time.Time, len(infos))
-	for p := range infos {
+// lastUse returns the time that each item which is not alive was last used, see
+// touch.
+func (s *Store) lastUse(c *collection) map[Path]time.Time {
+	used := make(map[Path]time.Time)
+	for p := range c.infos {
+		if c.alive(p) {
+			continue
+		}
 		if st, err := os.Lstat(s.infoPath(p)); err == nil {
 			used[p] = st.ModTime()
 		}
@@ -193,7 +201,8 @@ func (c *collection) referrers() map[Path][]Path {
 }
 
 // sweep lists the dead, referrers before what they refer to, and otherwise
-// the least recently used first, until limit bytes are reached.
+// the least recently used first as far as that is known, until limit bytes are
+// reached.
 func (c *collection) sweep(used map[Path]time.Time, limit int64) {
 	type entry struct {
 		used, size int64

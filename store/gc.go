@@ -8,13 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"osbuild/store/fsys"
 )
 
 // GCOptions say what a collection may take.
@@ -33,6 +30,9 @@ type GCOptions struct {
 	// Delete, if not nil, names the only items that go. One that is still
 	// needed is an error that wraps [ErrAlive].
 	Delete []Path
+	// Progress, if not nil, is told now and then how far the deletion is, and
+	// once at its end, if there is anything to delete.
+	Progress func(GCProgress)
 }
 
 // GCResult is what a collection took, or would take.
@@ -78,15 +78,23 @@ func (s *Store) collect(ctx context.Context, o GCOptions) (GCResult, error) {
 		return c.result(), err
 	}
 	err = s.condemn(ctx, c)
+	r := c.result()
 	if uerr := flock(f, unix.LOCK_UN); err == nil {
 		err = uerr
 	}
-	return c.result(), errors.Join(err, s.emptyTrash(), s.sweepLinks(ctx))
+	if err == nil && c.freed > 0 {
+		// The log is a cache, so it is nothing that others should wait for.
+		for _, p := range c.dead[:c.freed] {
+			delete(c.infos, p)
+		}
+		s.rewriteIndex(c.infos)
+	}
+	return r, errors.Join(err, s.emptyTrash(ctx, o.Progress), s.sweepLinks(ctx))
 }
 
-// condemn makes the dead invalid and moves them to the trash. Every state in
-// between is sound: an item goes before what it refers to, and its info
-// before its tree.
+// condemn makes the dead invalid and takes them out of the store folder. Every
+// state in between is sound: an item goes before what it refers to, and its
+// info before its tree.
 func (s *Store) condemn(ctx context.Context, c *collection) error {
 	for _, link := range c.stale {
 		if err := s.fs.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -98,26 +106,13 @@ func (s *Store) condemn(ctx context.Context, c *collection) error {
 			return err
 		}
 	}
-	for _, p := range c.dead {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := s.discard(p); err != nil {
-			return err
-		}
-		c.freed++
+	if err := s.invalidate(ctx, c); err != nil {
+		return err
 	}
 	for _, name := range c.stray {
 		if err := s.move(s.at(storeFolder, name), s.at(trashFolder, randomName())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-	}
-	if c.freed > 0 {
-		left := maps.Clone(c.infos)
-		for _, p := range c.dead {
-			delete(left, p)
-		}
-		s.rewriteIndex(left)
 	}
 	return errors.Join(s.sweepLocks(), s.sweepCache())
 }
@@ -144,23 +139,4 @@ func (s *Store) sweepLocks() error {
 		}
 	}
 	return nil
-}
-
-// emptyTrash deletes what this and former collections threw away.
-func (s *Store) emptyTrash() error {
-	entries, err := os.ReadDir(s.at(trashFolder))
-	if err != nil {
-		return err
-	}
-	paths := make([]string, len(entries))
-	for k, e := range entries {
-		paths[k] = s.at(trashFolder, e.Name())
-	}
-	err = fsys.RemoveTrees(s.fs, paths)
-	if errors.Is(err, unix.ENOTEMPTY) {
-		// An orphan of a killed build still writes there. It ends soon, and
-		// the next collection goes on.
-		return nil
-	}
-	return err
 }

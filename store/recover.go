@@ -168,7 +168,7 @@ func (s *Store) mend(boots []string) error {
 func (s *Store) discardDamaged(infos []Info) error {
 	for _, i := range infos {
 		if problems := s.checkTree(context.Background(), i, true, nil); len(problems) > 0 {
-			if err := s.discard(i.Path); err != nil {
+			if err := s.discard(i); err != nil {
 				return err
 			}
 		}
@@ -178,7 +178,7 @@ func (s *Store) discardDamaged(infos []Info) error {
 		for _, i := range infos {
 			lacks := slices.ContainsFunc(i.References, func(r Path) bool { return r != i.Path && !s.Valid(r) })
 			if lacks && s.Valid(i.Path) {
-				if err := s.discard(i.Path); err != nil {
+				if err := s.discard(i); err != nil {
 					return err
 				}
 				again = true

@@ -120,29 +120,27 @@ func (s *Store) registerLocked(i Info, temp string) (Info, error) {
 	return i, nil
 }
 
-// move renames a tree; a folder is made writable first, which moving it
-// needs.
+// move renames a tree. A folder that gets another parent must be writable, see
+// rename(2).
 func (s *Store) move(from, to string) error {
-	st, err := os.Lstat(from)
-	if err != nil {
+	err := s.fs.Rename(from, to)
+	if !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
-	if st.IsDir() && st.Mode().Perm()&0o200 == 0 {
-		if err := s.fs.Chmod(from, 0o700); err != nil {
-			return err
-		}
+	if st, serr := os.Lstat(from); serr != nil || !st.IsDir() || st.Mode().Perm()&0o200 != 0 {
+		return err
+	}
+	if err := s.fs.Chmod(from, 0o700); err != nil {
+		return err
 	}
 	return s.fs.Rename(from, to)
 }
 
 // discard makes an item invalid and moves its tree to the trash. The
 // collector's lock must be held exclusively.
-func (s *Store) discard(p Path) error {
-	if err := s.fs.Remove(s.infoPath(p)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (s *Store) discard(i Info) error {
+	if err := s.removeInfo(i.Path); err != nil {
 		return err
 	}
-	if err := s.move(s.Physical(p), s.at(trashFolder, randomName())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return s.takeAway(i.Path, i.NarSize)
 }

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -91,12 +92,11 @@ func (a *app) printPaths(paths []store.Path) error {
 		}
 		return a.printJSON(paths)
 	}
+	out := bufio.NewWriter(a.stdout) // there may be very many
 	for _, p := range paths {
-		if _, err := fmt.Fprintln(a.stdout, p); err != nil {
-			return err
-		}
+		_, _ = out.WriteString(string(p) + "\n") // an error stays until Flush
 	}
-	return nil
+	return out.Flush()
 }
 
 // place finds the physical place of an item or of a file inside one. What
