@@ -56,7 +56,7 @@ func newApp(stdout, stderr io.Writer) *app {
 func (a *app) globals(fs *pflag.FlagSet) {
 	fs.StringVar(&a.root, "root", os.Getenv("OSBUILD_ROOT"), "the folder that holds the store (OSBUILD_ROOT)")
 	fs.BoolVar(&a.json, "json", false, "print results as JSON")
-	fs.IntVar(&a.jobs, "jobs", 0, "how many builders run at once (0: one a processor)")
+	fs.IntVarP(&a.jobs, "jobs", "j", 0, "how many builders, or checks of items, run at once (0: one a processor)")
 	fs.BoolVar(&a.offline, "offline", false, "fetch nothing")
 	fs.BoolVarP(&a.quiet, "quiet", "q", false, "print results and errors only")
 	fs.BoolVarP(&a.verbose, "verbose", "v", false, "say more")

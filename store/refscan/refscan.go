@@ -41,9 +41,19 @@ func NewScanner(digests []string) (*Scanner, error) {
 	return &Scanner{parts: p, seen: make([]bool, len(p.digests)), tail: make([]byte, 0, 2*DigestLen)}, nil
 }
 
-// Reset forgets what was seen, for another stream and the same digests.
+// Clone returns a scanner for another stream and the same digests, which may be
+// used beside this one.
+func (s *Scanner) Clone() *Scanner {
+	return &Scanner{parts: s.parts, seen: make([]bool, len(s.seen)), tail: make([]byte, 0, 2*DigestLen)}
+}
+
+// Reset forgets what was seen, for another stream and the same digests. It
+// takes as long as there was something: digests and streams may be very many.
 func (s *Scanner) Reset() {
-	clear(s.seen)
+	for _, d := range s.found {
+		k, _ := slices.BinarySearch(s.parts.digests, d)
+		s.seen[k] = false
+	}
 	s.found, s.tail = nil, s.tail[:0]
 }
 

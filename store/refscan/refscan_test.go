@@ -50,6 +50,15 @@ func TestScanner(t *testing.T) {
 				if got := s.Found(); !slices.Equal(got, test.want) {
 					t.Errorf("in pieces of %d: got %q, want %q", chunk, got, test.want)
 				}
+				// What a clone sees is nothing to the other.
+				other := s.Clone()
+				feed(other, []byte(digestB), func() int { return chunk })
+				if got := other.Found(); !slices.Equal(got, []string{digestB}) {
+					t.Errorf("the clone, in pieces of %d: got %q", chunk, got)
+				}
+				if got := s.Found(); !slices.Equal(got, test.want) {
+					t.Errorf("beside a clone, in pieces of %d: got %q, want %q", chunk, got, test.want)
+				}
 				// Half a digest of one stream is none of the next.
 				feed(s, []byte(digestA[:16]), func() int { return chunk })
 				s.Reset()
