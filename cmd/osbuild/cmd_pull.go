@@ -66,7 +66,7 @@ func (o *pullOptions) run(ctx context.Context, a *app, args []string) error {
 			return err
 		}
 	}
-	if p.Trust, err = trusted(o.keys); err != nil {
+	if p.Policy, err = (sharing{keys: o.keys}).effective(); err != nil {
 		return err
 	}
 	c, err := a.openCache(ctx, source)

@@ -57,7 +57,7 @@ func (o *serveOptions) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	trust, err := trusted(o.trust)
+	trust, err := (sharing{keys: o.trust}).effective()
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (o *serveOptions) run(ctx context.Context, a *app, args []string) error {
 	from := newOrigin(s)
 	from.Key, from.Priority = key, o.priority
 	server := &serve.Server{
-		Origin: from, Lease: lease, Token: token, Trust: trust, MaxSize: limit, Compress: o.compress,
+		Origin: from, Lease: lease, Token: token, Policy: trust, MaxSize: limit, Compress: o.compress,
 	}
 	if !a.quiet {
 		server.Log = a.stderr

@@ -16,6 +16,7 @@ import (
 	"osbuild/store/cache"
 	"osbuild/store/cache/location"
 	"osbuild/store/cache/origin"
+	"osbuild/store/cache/policy"
 	"osbuild/store/cache/signature"
 	"osbuild/store/fsys"
 )
@@ -59,7 +60,12 @@ const trustedMark = "?trusted=1"
 
 // openCache opens the cache at a URL.
 func (a *app) openCache(ctx context.Context, url string) (*cache.Cache, error) {
-	url, mark := strings.CutSuffix(url, trustedMark)
+	return a.openNamed(ctx, policy.Cache{URL: url})
+}
+
+// openNamed opens a cache that a policy names.
+func (a *app) openNamed(ctx context.Context, named policy.Cache) (*cache.Cache, error) {
+	url, mark := strings.CutSuffix(named.URL, trustedMark)
 	l, err := a.openLocation(url, "")
 	if err != nil {
 		return nil, err
@@ -68,7 +74,7 @@ func (a *app) openCache(ctx context.Context, url string) (*cache.Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Trusted = mark
+	c.Trusted, c.Rules = named.Trusted || mark, named.Rules
 	return c, nil
 }
 

@@ -4,13 +4,9 @@
 package main
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,19 +20,13 @@ import (
 	"osbuild/store"
 	"osbuild/store/cache"
 	"osbuild/store/cache/origin"
+	"osbuild/store/cache/policy"
 )
 
 // sharing says where builds may come from instead of being built: flags come
-// before the environment, and that before the file of the policy.
+// before the environment, and that before the policy file.
 type sharing struct {
 	substituters, keys []string
-}
-
-// policy is the file that says so for every command. Its keys count for what
-// the caches tell of builds and of items without a content address.
-type policy struct {
-	Substituters []string `json:"substituters"`
-	TrustedKeys  []string `json:"trustedKeys"`
 }
 
 // policyFile is OSBUILD_CACHES, or the user's, or the machine's.
@@ -57,26 +47,18 @@ func fileExists(file string) bool {
 	return err == nil
 }
 
-func readPolicy() (policy, error) {
-	var p policy
+// readPolicy reads the policy file, or gives one that says nothing where there
+// is none.
+func readPolicy() (*policy.Policy, error) {
 	file, must := policyFile()
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) && !must {
-		return p, nil
+		return policy.Any(nil), nil
 	}
 	if err != nil {
-		return p, fmt.Errorf("cannot read which caches to use: %w", err)
+		return nil, fmt.Errorf("cannot read which caches to use: %w", err)
 	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	err = dec.Decode(&p)
-	if err == nil {
-		if _, err = dec.Token(); errors.Is(err, io.EOF) {
-			return p, nil
-		}
-		err = cmp.Or(err, errors.New("more follows its end"))
-	}
-	return p, fmt.Errorf("%s: cannot read which caches to use: %w (it holds {\"substituters\": [URL…], \"trustedKeys\": [KEY…]})", file, err)
+	return policy.Parse(file, text)
 }
 
 // list splits what an environment variable or flag holds, at commas and
@@ -85,8 +67,9 @@ func list(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
 }
 
-// effective settles what holds for this command.
-func (s sharing) effective() (sharing, error) {
+// effective settles what holds for this command: the rules, and the caches
+// that builds ask. With keys that are given here the file's rules do not hold.
+func (s sharing) effective() (*policy.Policy, error) {
 	env := func(have []string, name string) []string {
 		if have != nil {
 			return have
@@ -96,44 +79,51 @@ func (s sharing) effective() (sharing, error) {
 		}
 		return nil
 	}
-	s.substituters = env(s.substituters, "OSBUILD_SUBSTITUTERS")
-	s.keys = env(s.keys, "OSBUILD_TRUSTED_KEYS")
-	if s.substituters != nil && s.keys != nil {
-		return s, nil
+	substituters, keys := env(s.substituters, "OSBUILD_SUBSTITUTERS"), env(s.keys, "OSBUILD_TRUSTED_KEYS")
+	p := policy.Any(nil)
+	if substituters == nil || keys == nil {
+		var err error
+		if p, err = readPolicy(); err != nil {
+			return nil, err
+		}
 	}
-	p, err := readPolicy()
-	if s.substituters == nil {
-		s.substituters = p.Substituters
+	if keys != nil {
+		trust, err := trusted(keys)
+		if err != nil {
+			return nil, err
+		}
+		caches := p.Caches
+		p = policy.Any(trust)
+		p.Caches = caches
 	}
-	if s.keys == nil {
-		s.keys = p.TrustedKeys
+	if substituters != nil {
+		p.Caches = nil
+		for _, url := range substituters {
+			p.Caches = append(p.Caches, policy.Cache{URL: url})
+		}
 	}
-	return s, err
+	return p, nil
 }
 
 // substituters opens the caches from which builds may come. One that cannot
 // be asked is reported, and is no reason to fail: what it has can be built.
 func (a *app) substituters(ctx context.Context, s *store.Store) ([]realise.Substituter, error) {
 	set, err := a.sharing.effective()
-	if err != nil || len(set.substituters) == 0 {
+	if err != nil || len(set.Caches) == 0 {
 		return nil, err
 	}
-	trust, err := trusted(set.keys)
-	if err != nil {
-		return nil, err
-	}
-	found := make([]*cache.Cache, len(set.substituters))
-	errs := make([]error, len(set.substituters))
+	found := make([]*cache.Cache, len(set.Caches))
+	errs := make([]error, len(set.Caches))
 	var wg sync.WaitGroup
-	for k, url := range set.substituters {
-		if a.offline && !strings.HasPrefix(url, "file://") {
+	for k, named := range set.Caches {
+		if a.offline && !strings.HasPrefix(named.URL, "file://") {
 			continue
 		}
 		wg.Go(func() {
 			// A build does not wait long for what it can do without.
-			soon, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("cannot use the cache %s: no answer within %v", url, patience))
+			soon, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("cannot use the cache %s: no answer within %v", named.URL, patience))
 			defer cancel()
-			if found[k], errs[k] = a.openCache(soon, url); errs[k] != nil && soon.Err() != nil {
+			if found[k], errs[k] = a.openNamed(soon, named); errs[k] != nil && soon.Err() != nil {
 				errs[k] = context.Cause(soon)
 			}
 		})
@@ -156,7 +146,7 @@ func (a *app) substituters(ctx context.Context, s *store.Store) ([]realise.Subst
 	if len(caches) == 0 {
 		return nil, nil
 	}
-	return []realise.Substituter{newSubstituter(a, s, &cache.Puller{Store: s, Caches: cache.ByPriority(caches), Trust: trust})}, nil
+	return []realise.Substituter{newSubstituter(a, s, &cache.Puller{Store: s, Caches: cache.ByPriority(caches), Policy: set})}, nil
 }
 
 // patience is how long a cache may take to say that it is one.

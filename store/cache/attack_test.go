@@ -22,6 +22,7 @@ import (
 	"osbuild/store/cache/location"
 	"osbuild/store/cache/narinfo"
 	"osbuild/store/cache/nixtest"
+	"osbuild/store/cache/policy"
 	"osbuild/store/cache/signature"
 	"osbuild/store/fsys"
 )
@@ -273,7 +274,7 @@ func TestAttacks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := &cache.Puller{Store: to.store, Caches: []*cache.Cache{c}, Trust: signature.Trust{h.secret.Public()}}
+			p := &cache.Puller{Store: to.store, Caches: []*cache.Cache{c}, Policy: policy.Any(signature.Trust{h.secret.Public()})}
 			_, err = p.Pull(t.Context(), to.lease, h.top)
 			if err == nil || !strings.Contains(err.Error(), a.want) {
 				t.Errorf("%v", err)
@@ -315,7 +316,7 @@ func TestSoundHostile(t *testing.T) {
 	h := newHostile(t)
 	h.tell(h.trusted)
 	to := newRoot(t)
-	p := &cache.Puller{Store: to.store, Caches: []*cache.Cache{folder(t, h.dir)}, Trust: signature.Trust{h.secret.Public()}}
+	p := &cache.Puller{Store: to.store, Caches: []*cache.Cache{folder(t, h.dir)}, Policy: policy.Any(signature.Trust{h.secret.Public()})}
 	if r, err := p.Pull(t.Context(), to.lease, h.top); err != nil || r.Items != 3 {
 		t.Errorf("%+v, %v", r, err)
 	}

@@ -8,8 +8,9 @@
 // registered unless all of its closure is there and is what it says it is,
 // and what a narinfo tells is checked before anything large is downloaded.
 // An item with a content address needs no signature, because its path follows
-// from its content; others, and what builds gave, need a trusted key. How
-// files travel is the business of store/cache/location. Start with [Open],
+// from its content; others, and what builds gave, need those that a policy
+// asks for, see store/cache/policy. How files travel is the business of
+// store/cache/location. Start with [Open],
 // [Push] and [Puller.Pull].
 package cache
 
@@ -32,6 +33,8 @@ type Cache struct {
 	About    narinfo.About
 	// Trusted says that what this cache tells needs no signature.
 	Trusted bool
+	// Rules name those of the policy for which it is used; none means all.
+	Rules []string
 
 	mu      sync.Mutex
 	lacks   map[string]time.Time // files that were not there

@@ -20,6 +20,7 @@ import (
 	"osbuild/store/cache"
 	"osbuild/store/cache/location"
 	"osbuild/store/cache/narinfo"
+	"osbuild/store/cache/policy"
 	"osbuild/store/cache/signature"
 	"osbuild/store/fsys"
 )
@@ -396,7 +397,7 @@ func TestRealisations(t *testing.T) {
 		t.Fatal(err)
 	}
 	var warned []string
-	p := &cache.Puller{Store: from.store, Caches: []*cache.Cache{c}, Trust: signature.Trust{secret.Public()}, Warn: func(text string) { warned = append(warned, text) }}
+	p := &cache.Puller{Store: from.store, Caches: []*cache.Cache{c}, Policy: policy.Any(signature.Trust{secret.Public()}), Warn: func(text string) { warned = append(warned, text) }}
 	for range 2 {
 		if _, _, err := p.Realisation(t.Context(), key); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("unsigned: %v", err)

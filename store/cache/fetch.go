@@ -174,11 +174,24 @@ func (p *Puller) download(ctx context.Context, l *store.Lease, w wanted) (*store
 			return a, err
 		}
 		failed = append(failed, fmt.Errorf("cannot get %s from %s: %w", w.info.Path, w.from, err))
-		n, c, err := p.find(ctx, w.info.Path, rest)
-		if err != nil || !slices.Equal(n.References, w.info.References) {
+		if w, err = p.another(ctx, w, rest); err != nil {
 			return nil, errors.Join(failed...)
 		}
-		w = wanted{n, c}
+		rest = rest[slices.Index(rest, w.from)+1:]
+	}
+}
+
+// another finds a cache that has the same, as far as one can tell before.
+func (p *Puller) another(ctx context.Context, w wanted, rest []*Cache) (wanted, error) {
+	for {
+		n, c, err := p.find(ctx, w.info.Path, rest)
+		if err != nil {
+			return w, err
+		}
+		next := wanted{n, c, w.rules}
+		if slices.Equal(n.References, w.info.References) && p.satisfiedToo(ctx, &next) == nil {
+			return next, nil
+		}
 		rest = rest[slices.Index(rest, c)+1:]
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"osbuild/store/cache"
 	"osbuild/store/cache/narinfo"
 	"osbuild/store/cache/nixtest"
+	"osbuild/store/cache/policy"
 	"osbuild/store/cache/signature"
 )
 
@@ -78,7 +79,7 @@ func TestNixCopyTo(t *testing.T) {
 				args = append(args, string(plain))
 			}
 			n.Run("nix", args...)
-			p := &cache.Puller{Store: to.store, Caches: []*cache.Cache{folder(t, dir)}, Trust: trust}
+			p := &cache.Puller{Store: to.store, Caches: []*cache.Cache{folder(t, dir)}, Policy: policy.Any(trust)}
 			if _, err := p.Pull(t.Context(), to.lease, addressed); err != nil {
 				t.Errorf("%s%s: %v", compression, key, err)
 			}

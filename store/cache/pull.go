@@ -15,7 +15,7 @@ import (
 
 	"osbuild/store"
 	"osbuild/store/cache/narinfo"
-	"osbuild/store/cache/signature"
+	"osbuild/store/cache/policy"
 )
 
 const (
@@ -35,8 +35,8 @@ type Puller struct {
 	Store *store.Store
 	// Caches in the order in which they are asked; see [ByPriority].
 	Caches []*Cache
-	// Trust are the keys whose signatures count.
-	Trust signature.Trust
+	// Policy says whose signatures count; nil means nobody's.
+	Policy *policy.Policy
 	// MaxSize is the largest archive that is taken; 0 is DefaultMaxSize.
 	MaxSize int64
 	// Planned, if set, is told what is going to be downloaded.
@@ -47,7 +47,7 @@ type Puller struct {
 	Warn func(text string)
 
 	flights flights
-	warned  sync.Map // caches that Warn was told of
+	warned  sync.Map // what Warn was told
 }
 
 // PullResult is what was done.
@@ -96,6 +96,9 @@ func (p *Puller) Pull(ctx context.Context, l *store.Lease, paths ...store.Path) 
 type wanted struct {
 	info narinfo.Narinfo
 	from *Cache
+	// rules are those of what needs it that reach further, see
+	// [policy.Rule.Closure].
+	rules []*policy.Rule
 }
 
 // plan finds out what of the closure of paths is missing, and where it is.
@@ -113,6 +116,9 @@ func (p *Puller) plan(ctx context.Context, l *store.Lease, paths []store.Path) (
 	slices.SortFunc(s.wanted, func(a, b wanted) int {
 		return cmp.Or(cmp.Compare(b.info.NarSize, a.info.NarSize), cmp.Compare(a.info.Path, b.info.Path))
 	})
+	if err := p.believeClosures(ctx, s.wanted); err != nil {
+		return nil, err
+	}
 	return s.wanted, nil
 }
 
@@ -171,7 +177,7 @@ func (s *survey) item(referrer, path store.Path) error {
 		return err
 	}
 	s.mu.Lock()
-	s.wanted = append(s.wanted, wanted{n, c})
+	s.wanted = append(s.wanted, wanted{info: n, from: c})
 	s.mu.Unlock()
 	s.visit(path, n.References)
 	return nil
@@ -187,7 +193,7 @@ func (p *Puller) find(ctx context.Context, path store.Path, caches []*Cache) (na
 			return n, nil, ctx.Err()
 		}
 		if err == nil {
-			if err = p.acceptable(c, n); err == nil {
+			if err = p.acceptable(ctx, c, &n); err == nil {
 				return n, c, nil
 			}
 			err = fmt.Errorf("cannot take %s from %s: %w", path, c, err)

@@ -192,10 +192,12 @@ func (e *LackingError) Error() string {
 		return fmt.Sprintf("%s, and of these it has %d: %s", e.Rule, len(e.Found), join(e.Found, "and"))
 	case e.Rule.Place != "":
 		return fmt.Sprintf("%s, and of these it has none", e.Rule)
-	case e.Signed:
-		return "it has no signature of a trusted key (trust its key with --trusted-keys)"
+	case e.Rule.For == Items && e.Signed:
+		return "it has no content address, and no signature of a trusted key (trust its key with --trusted-keys)"
+	case e.Rule.For == Items:
+		return "it has neither a content address nor a signature"
 	}
-	return "it has no signature"
+	return "it has no signature of a trusted key (trust its key with --trusted-keys)"
 }
 
 // Check says whether enough keys have signed a text: nil, or a

@@ -29,7 +29,7 @@ import (
 
 	"osbuild/store"
 	"osbuild/store/cache/origin"
-	"osbuild/store/cache/signature"
+	"osbuild/store/cache/policy"
 )
 
 const (
@@ -46,9 +46,9 @@ type Server struct {
 	Lease *store.Lease
 	// Token is what uploads must carry; "" allows none.
 	Token string
-	// Trust are the keys that vouch for uploaded items without a content
-	// address.
-	Trust signature.Trust
+	// Policy says whose signatures uploaded items need; nil means that those
+	// without a content address are not taken.
+	Policy *policy.Policy
 	// MaxSize is the largest upload; 0 means 64 GiB.
 	MaxSize int64
 	// Compress sends archives compressed to clients that understand it.

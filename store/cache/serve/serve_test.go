@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -277,7 +278,7 @@ func TestFiles(t *testing.T) {
 	c := s.cache(t)
 	n, err := c.Narinfo(t.Context(), top)
 	trust := signature.Trust{secret.Public()}
-	if err != nil || trust.Signer(signature.Item(n.Info), n.Sigs) != "server-1" || n.FileSize != n.NarSize || n.Registered != (time.Time{}) {
+	if err != nil || !slices.Equal(trust.Signers(signature.Item(n.Info), n.Sigs), []string{"server-1"}) || n.FileSize != n.NarSize || n.Registered != (time.Time{}) {
 		t.Errorf("%+v, %v", n, err)
 	}
 	listing, err := location.Read(t.Context(), w, narinfo.ListingName(from.find("tree").Path), 10_000)
@@ -285,7 +286,7 @@ func TestFiles(t *testing.T) {
 		t.Errorf("%s, %v", listing, err)
 	}
 	r, err := c.Realisation(t.Context(), key)
-	if err != nil || r.Outputs["out"] != top || trust.Signer(r.Fingerprint(), r.Signatures) != "server-1" {
+	if err != nil || r.Outputs["out"] != top || !slices.Equal(trust.Signers(r.Fingerprint(), r.Signatures), []string{"server-1"}) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	for _, name := range []string{

@@ -23,6 +23,7 @@ import (
 	"osbuild/store/cache/codec"
 	"osbuild/store/cache/narinfo"
 	"osbuild/store/cache/origin"
+	"osbuild/store/cache/policy"
 	"osbuild/store/cache/signature"
 )
 
@@ -199,9 +200,22 @@ func (s *Server) acceptable(n narinfo.Narinfo) error {
 		return err
 	}
 	if n.CA != "" {
-		return store.CheckAddress(n.Info)
+		if err := store.CheckAddress(n.Info); err != nil {
+			return err
+		}
 	}
-	if s.Trust.Signer(signature.Item(n.Info), n.Sigs) == "" {
+	trust := s.Policy
+	if trust == nil {
+		trust = policy.Any(nil)
+	}
+	rule, err := trust.ForItem(n.Info)
+	if rule == nil || err != nil {
+		return err
+	}
+	if err := rule.Check(signature.Item(n.Info), n.Sigs); err != nil {
+		if rule.Place != "" {
+			return err
+		}
 		return errors.New("it has no content address, and no signature of a key that this server trusts")
 	}
 	return nil

@@ -149,7 +149,18 @@ const mostChecked = 256
 // Signers gives the names of the keys of t that signed the text. A key counts
 // once, whatever names it and its signatures have.
 func (t Trust) Signers(text string, sigs []string) []string {
-	var names []string
+	names, _ := t.count(text, sigs)
+	slices.Sort(names)
+	return names
+}
+
+// Valid gives those signatures of the text that count: one of each key.
+func (t Trust) Valid(text string, sigs []string) []string {
+	_, valid := t.count(text, sigs)
+	return valid
+}
+
+func (t Trust) count(text string, sigs []string) (names, valid []string) {
 	var counted Trust
 	for _, sig := range sigs[:min(len(sigs), mostChecked)] {
 		name, b, err := split("signature", sig, ed25519.SignatureSize)
@@ -159,21 +170,12 @@ func (t Trust) Signers(text string, sigs []string) []string {
 		for _, p := range t {
 			if p.name == name && !counted.has(p) && ed25519.Verify(p.key, []byte(text), b) {
 				counted = append(counted, p)
-				names = append(names, name)
+				names, valid = append(names, name), append(valid, sig)
 				break
 			}
 		}
 	}
-	slices.Sort(names)
-	return names
+	return names, valid
 }
 
 func (t Trust) has(p Public) bool { return slices.ContainsFunc(t, p.Same) }
-
-// Signer gives the name of a key of t that signed the text, or "".
-func (t Trust) Signer(text string, sigs []string) string {
-	if names := t.Signers(text, sigs); len(names) > 0 {
-		return names[0]
-	}
-	return ""
-}
