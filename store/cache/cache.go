@@ -10,8 +10,7 @@
 // An item with a content address needs no signature, because its path follows
 // from its content; others, and what builds gave, need those that a policy
 // asks for, see store/cache/policy. How files travel is the business of
-// store/cache/location. Start with [Open],
-// [Push] and [Puller.Pull].
+// store/cache/location. Start with [Open], [Push] and [Puller.Pull].
 package cache
 
 import (
