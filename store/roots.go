@@ -16,7 +16,8 @@ import (
 )
 
 // Root is what keeps an item and all it needs alive: a link in the store's
-// folder roots, or one anywhere else that the store knows of.
+// folder roots, or a file there that is named as the item, or a link anywhere
+// else that the store knows of.
 type Root struct {
 	Link string // the link, or what holds the lease
 	Path Path
@@ -100,6 +101,13 @@ func (s *Store) roots() (roots []Root, stale []string, err error) {
 		}
 		if err != nil {
 			return err
+		}
+		if d.Type().IsRegular() && !strings.HasPrefix(path, s.at(autoFolder)+"/") {
+			// As in Nix, a file that is named as the item keeps it.
+			if p, err := parseBase(d.Name()); err == nil {
+				roots = append(roots, Root{Link: path, Path: p})
+			}
+			return nil
 		}
 		if d.Type()&fs.ModeSymlink == 0 {
 			return nil
