@@ -70,7 +70,7 @@ func (s *Store) addTree(ctx context.Context, l *Lease, name, src string, f Filte
 		return Info{}, err
 	}
 	sum := sha256.New()
-	size, err := copyTree(ctx, s.fs, t, temp, sum, nil)
+	size, err := s.copyTree(ctx, t, temp, sum, nil)
 	if err != nil {
 		return Info{}, err
 	}
@@ -144,7 +144,7 @@ func (s *Store) addFixed(ctx context.Context, l *Lease, name, src, algo string, 
 	} else {
 		content = fixed
 	}
-	size, err := copyTree(ctx, s.fs, t, temp, archive, content)
+	size, err := s.copyTree(ctx, t, temp, archive, content)
 	if err != nil {
 		return Info{}, err
 	}

@@ -81,6 +81,7 @@ func (s *Store) newLease(purpose string) (*Lease, error) {
 	if err != nil {
 		return nil, errors.Join(err, l.remove())
 	}
+	s.leased.Store(true)
 	return l, nil
 }
 

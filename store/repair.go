@@ -209,7 +209,7 @@ func (r *repairer) own(ctx context.Context, i Info) error {
 		return err
 	}
 	sum := sha256.New()
-	if _, err := copyTree(ctx, r.store.fs, t, temp, sum, nil); err != nil {
+	if _, err := r.store.copyTree(ctx, t, temp, sum, nil); err != nil {
 		return err
 	}
 	if Hash(sum.Sum(nil)) != i.NarHash {

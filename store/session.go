@@ -85,48 +85,73 @@ func (s *Store) openSession() (err error) {
 }
 
 // Sync makes all durable that was registered so far: one syncfs. It is
-// called once, at the end of a command.
+// called once, at the end of a command. That of a lazy store only ends the
+// session, whose list stays; see [Options].
 func (s *Store) Sync() error {
 	s.registering.Lock()
 	defer s.registering.Unlock()
 	s.closeIndex()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.session == nil {
-		return nil
+	do := s.sync
+	if s.lazy {
+		do = s.leaveSession
 	}
-	if err := s.sync(); err != nil {
+	if err := do(); err != nil {
 		return fmt.Errorf("cannot make the store at %s durable: %w", s.root, s.explain(err))
 	}
 	return nil
 }
 
+// leaveSession ends the session: to the others it is one of a dead process.
+func (s *Store) leaveSession() error {
+	if s.session == nil {
+		return nil
+	}
+	err := errors.Join(s.session.out.Close(), s.session.lock.Close())
+	s.session = nil
+	return err
+}
+
 func (s *Store) sync() error {
+	if s.session == nil && !s.leased.Load() {
+		return nil
+	}
 	boot, err := bootID()
 	if err != nil {
 		return err
 	}
+	if s.session == nil {
+		// What this process relies on may be what others have registered.
+		others, err := os.ReadDir(s.at(pendingFolder, boot))
+		if len(others) == 0 && (err == nil || errors.Is(err, fs.ErrNotExist)) {
+			return nil
+		}
+	}
 	// What dead processes left of this boot becomes durable along with ours.
-	dead, err := s.deadSessions(boot)
+	done, err := s.deadSessions(boot)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		for _, d := range dead {
-			_ = d.lock.Close() // only read
+		for _, d := range done {
+			_ = d.lock.Close() // only read, or closed below
 		}
 	}()
-	if err := s.fs.Sync(s.root); err != nil {
+	if err := errors.Join(s.early.wait(), s.fs.Sync(s.root)); err != nil {
 		return err
 	}
 	var errs []error
-	for _, d := range append(dead, s.session) {
+	if s.session != nil {
+		done = append(done, s.session)
+		errs = append(errs, s.session.out.Close())
+	}
+	for _, d := range done {
 		err := s.fs.Remove(s.at(pendingFolder, boot, d.name))
 		if !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, s.session.out.Close(), s.session.lock.Close())
 	s.session = nil
 	return errors.Join(errs...)
 }

@@ -26,6 +26,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"osbuild/store/fsys"
@@ -73,6 +74,10 @@ type Options struct {
 	// ReadOnly makes no folder and refuses every change: for another user's
 	// root.
 	ReadOnly bool
+	// Lazy makes Sync leave it to the kernel when things reach the disk. They
+	// stay listed in pending/: the next Sync of a store that is not lazy makes
+	// them durable, and after a crash of the machine they are checked first.
+	Lazy bool
 	// FS makes all modifications; nil means the real file system.
 	FS fsys.FS
 }
@@ -82,6 +87,7 @@ type Store struct {
 	root     string
 	fs       fsys.FS
 	readOnly bool
+	lazy     bool
 
 	collector lockFile // held shared while a lease grows, exclusive by a collection
 
@@ -98,6 +104,9 @@ type Store struct {
 	session *session      // what this process has not made durable yet
 	suspect map[Path]bool // of an unclean boot, where we may not mend (read-only)
 
+	leased atomic.Bool // somebody may rely on what others have registered
+	early  earlySync
+
 	// catch, if not nil, takes the trees of suspect items that shall be
 	// registered, see repairer.rebuild.
 	catchMu sync.Mutex
@@ -112,9 +121,9 @@ func Open(root string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the store at %s: %w", root, err)
 	}
-	s := &Store{root: abs, fs: o.FS, readOnly: o.ReadOnly}
+	s := &Store{root: abs, fs: o.FS, readOnly: o.ReadOnly, lazy: o.Lazy}
 	if s.fs == nil {
-		s.fs = fsys.OS{}
+		s.fs = fsys.OS{Lazy: o.Lazy}
 	}
 	s.collector.path = s.at(collectorLock)
 	if err := s.layout(); err != nil {

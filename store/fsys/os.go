@@ -16,7 +16,10 @@ import (
 // OS is the real file system. It calls the kernel directly: the os package
 // tries to register every file with the poller, which costs an extra call
 // for each of the many small files of a tree.
-type OS struct{}
+type OS struct {
+	// Lazy leaves it to the kernel when files are written to the disk.
+	Lazy bool
+}
 
 var _ FS = OS{}
 
@@ -24,6 +27,7 @@ type osFile struct {
 	fd      int
 	path    string
 	written int
+	lazy    bool
 }
 
 // writebackFrom is the size from which a finished file is sent to the disk at
@@ -56,26 +60,26 @@ func open(path string, flags int, perm fs.FileMode) (int, error) {
 	return fd, pathError("open", path, err)
 }
 
-func openFile(path string, flags int, perm fs.FileMode) (File, error) {
+func (o OS) openFile(path string, flags int, perm fs.FileMode) (File, error) {
 	fd, err := open(path, flags|unix.O_WRONLY, perm)
 	if err != nil {
 		return nil, err
 	}
-	return &osFile{fd: fd, path: path}, nil
+	return &osFile{fd: fd, path: path, lazy: o.Lazy}, nil
 }
 
 // Create implements FS.
-func (OS) Create(path string, perm fs.FileMode) (File, error) {
-	return openFile(path, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, perm)
+func (o OS) Create(path string, perm fs.FileMode) (File, error) {
+	return o.openFile(path, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, perm)
 }
 
 // Append implements FS.
-func (OS) Append(path string, perm fs.FileMode) (File, error) {
-	return openFile(path, unix.O_CREAT|unix.O_APPEND, perm)
+func (o OS) Append(path string, perm fs.FileMode) (File, error) {
+	return o.openFile(path, unix.O_CREAT|unix.O_APPEND, perm)
 }
 
 // Modify implements FS.
-func (OS) Modify(path string) (File, error) { return openFile(path, unix.O_NOFOLLOW, 0) }
+func (o OS) Modify(path string) (File, error) { return o.openFile(path, unix.O_NOFOLLOW, 0) }
 
 // OpenLock implements FS.
 func (OS) OpenLock(path string) (*os.File, error) {
@@ -132,7 +136,7 @@ func (o OS) Clone(from, to string, perm fs.FileMode, t time.Time) error {
 		return err
 	}
 	defer unix.Close(src) // only read
-	dst, err := openFile(to, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	dst, err := o.openFile(to, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
@@ -227,16 +231,27 @@ func (f *osFile) WriteAt(p []byte, off int64) (int, error) {
 
 // Finish implements File.
 func (f *osFile) Finish(perm fs.FileMode, t time.Time) error {
-	if f.written >= writebackFrom {
+	if f.written >= writebackFrom && !f.lazy {
 		// Only a hint: what goes wrong shows in Sync.
 		_ = unix.SyncFileRange(f.fd, 0, 0, unix.SYNC_FILE_RANGE_WRITE)
 	}
-	err := retry(func() error { return unix.Fchmod(f.fd, uint32(perm.Perm())) })
+	err := f.chmod(uint32(perm.Perm()))
 	if err == nil {
 		ts := timespecs(t)
 		err = futimens(f.fd, ts)
 	}
 	return errors.Join(pathError("finish", f.path, err), f.Close())
+}
+
+// chmod gives the file its mode, which it most often has: the process's umask
+// and a default ACL of the folder decide what mode a new file gets. Asking
+// costs much less than a change of the inode.
+func (f *osFile) chmod(perm uint32) error {
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstat(f.fd, &st) }); err == nil && st.Mode&0o7777 == perm {
+		return nil
+	}
+	return retry(func() error { return unix.Fchmod(f.fd, perm) })
 }
 
 // futimens sets the times of an open file. The kernel takes a null path for

@@ -4,13 +4,15 @@
 package nar
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -45,16 +47,25 @@ func (e *SpecialFileError) Error() string {
 // List reads the tree at root, which is not followed if it is a link. It
 // reads names, stats and link targets, not contents.
 func List(ctx context.Context, root string, f Filter) (*Tree, error) {
-	t := &Tree{Root: root}
-	return t, t.add(ctx, root, "", 0, f)
+	l := lister{tree: &Tree{Root: root}, filter: f, names: make([]byte, 32<<10)}
+	return l.tree, l.add(ctx, unix.AT_FDCWD, root, "", 0)
 }
 
-func (t *Tree) add(ctx context.Context, phys, rel string, depth int, f Filter) error {
+// lister reads each entry relative to its folder, which is open, so that the
+// kernel does not resolve a long path for each.
+type lister struct {
+	tree   *Tree
+	filter Filter
+	names  []byte // of one read of a folder
+}
+
+// add adds the entry name of the open folder dir, and what is below it.
+func (l *lister) add(ctx context.Context, dir int, name, rel string, depth int) error {
 	var n Node
-	if err := lstat(phys, &n.Stat); err != nil {
-		return err
-	}
 	n.Path, n.Depth = rel, depth
+	if err := retry(func() error { return unix.Fstatat(dir, name, &n.Stat, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
+		return l.error("lstat", rel, err)
+	}
 	switch n.Stat.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 		n.Type, n.Size, n.Executable = Regular, n.Stat.Size, n.Stat.Mode&0o100 != 0
@@ -62,61 +73,114 @@ func (t *Tree) add(ctx context.Context, phys, rel string, depth int, f Filter) e
 		n.Type = Directory
 	case unix.S_IFLNK:
 		n.Type = Symlink
-		target, err := os.Readlink(phys)
+		target, err := readlink(dir, name)
 		if err != nil {
-			return fmt.Errorf("cannot archive: %w", err)
+			return fmt.Errorf("cannot archive: %w", l.error("readlink", rel, err))
 		}
 		n.Target = target
 	default:
-		return &SpecialFileError{Path: phys, Kind: kind(n.Stat.Mode)}
+		// A filter may leave out special files.
+		if rel != "" && l.filter != nil && !l.filter(rel, "special") {
+			return nil
+		}
+		return &SpecialFileError{Path: l.tree.physical(rel), Kind: kind(n.Stat.Mode)}
 	}
-	if rel != "" && f != nil && !f(rel, string(n.Type)) {
+	if rel != "" && l.filter != nil && !l.filter(rel, string(n.Type)) {
 		return nil
 	}
 	if depth >= MaxDepth {
-		return fmt.Errorf("cannot archive %s: it is nested %d folders deep, and the format ends there", phys, depth)
+		return fmt.Errorf("cannot archive %s: it is nested %d folders deep, and the format ends there", l.tree.physical(rel), depth)
 	}
-	t.Nodes = append(t.Nodes, n)
+	l.tree.Nodes = append(l.tree.Nodes, n)
 	if n.Type != Directory {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(phys) // sorted by name, bytewise
+	return l.folder(ctx, dir, name, rel, depth)
+}
+
+// folder adds the content of a folder.
+func (l *lister) folder(ctx context.Context, dir int, name, rel string, depth int) error {
+	fd, err := openat(dir, name, unix.O_DIRECTORY)
 	if err != nil {
-		return fmt.Errorf("cannot archive: %w", err)
+		return fmt.Errorf("cannot archive: %w", l.error("open", rel, err))
 	}
-	for _, e := range entries {
-		// A filter may leave out special files.
-		child := e.Name()
-		if rel != "" {
-			child = rel + "/" + child
-		}
-		if f != nil && isSpecial(e) && !f(child, "special") {
-			continue
-		}
-		if err := t.add(ctx, phys+"/"+e.Name(), child, depth+1, f); err != nil {
+	defer unix.Close(fd) // only read
+	prefix := rel
+	if rel != "" {
+		prefix += "/"
+	}
+	children, err := l.children(fd, prefix)
+	if err != nil {
+		return fmt.Errorf("cannot archive: %w", l.error("readdir", rel, err))
+	}
+	if nodes := l.tree.Nodes; cap(nodes)-len(nodes) < len(children) {
+		// More than append does, whose many copies are soon much memory.
+		l.tree.Nodes = slices.Grow(nodes, len(nodes)+len(children))
+	}
+	for _, child := range children {
+		if err := l.add(ctx, fd, child[len(prefix):], child, depth+1); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func isSpecial(e os.DirEntry) bool {
-	return e.Type()&^os.ModeDir&^os.ModeSymlink&os.ModeType != 0
+// children returns the paths of the entries of an open folder, sorted by
+// name, bytewise: the prefix is the same for all.
+func (l *lister) children(fd int, prefix string) (paths []string, err error) {
+	for {
+		var n int
+		err := retry(func() (err error) {
+			n, err = unix.ReadDirent(fd, l.names)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			break
+		}
+		for b := l.names[:n]; len(b) > 0; {
+			// A struct linux_dirent64, see getdents(2): the length of the record
+			// stands at 16, the name, which ends with NUL bytes, at 19.
+			record := b[:binary.NativeEndian.Uint16(b[16:])]
+			b = b[len(record):]
+			name, _, _ := bytes.Cut(record[19:], []byte{0})
+			if string(name) != "." && string(name) != ".." {
+				paths = append(paths, prefix+string(name))
+			}
+		}
+	}
+	slices.Sort(paths)
+	return paths, nil
 }
 
-func lstat(path string, st *unix.Stat_t) error {
+func (l *lister) error(op, rel string, err error) error {
+	return &os.PathError{Op: op, Path: l.tree.physical(rel), Err: err}
+}
+
+func readlink(dir int, name string) (string, error) {
+	buf := make([]byte, MaxTarget+1)
+	var n int
+	err := retry(func() (err error) {
+		n, err = unix.Readlinkat(dir, name, buf)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return string(buf[:n]), nil
+}
+
+// retry repeats a call that a signal interrupted.
+func retry(call func() error) error {
 	for {
-		err := unix.Lstat(path, st)
-		if errors.Is(err, unix.EINTR) {
-			continue
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
 		}
-		if err != nil {
-			return &os.PathError{Op: "lstat", Path: path, Err: err}
-		}
-		return nil
 	}
 }
 
@@ -133,11 +197,13 @@ func kind(mode uint32) string {
 }
 
 // Physical returns where the node lies.
-func (t *Tree) Physical(n *Node) string {
-	if n.Path == "" {
+func (t *Tree) Physical(n *Node) string { return t.physical(n.Path) }
+
+func (t *Tree) physical(rel string) string {
+	if rel == "" {
 		return t.Root
 	}
-	return filepath.Join(t.Root, n.Path)
+	return t.Root + "/" + rel
 }
 
 // Contents gives the content of the file n to e, between OpenFile and
@@ -219,9 +285,9 @@ func (t *Tree) FileContents(ctx context.Context) Contents {
 // What emit returns is the buffer for the next piece. A file that has
 // another size than announced is an error.
 func ReadContent(path string, size int64, buf []byte, emit func(p []byte) ([]byte, error)) error {
-	fd, err := openRead(path)
+	fd, err := openat(unix.AT_FDCWD, path, 0)
 	if err != nil {
-		return err
+		return &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
 	for left := size; ; {
@@ -247,17 +313,12 @@ func ReadContent(path string, size int64, buf []byte, emit func(p []byte) ([]byt
 	}
 }
 
-func openRead(path string) (int, error) {
-	for {
-		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return -1, &os.PathError{Op: "open", Path: path, Err: err}
-		}
-		return fd, nil
-	}
+func openat(dir int, name string, flags int) (fd int, err error) {
+	err = retry(func() (err error) {
+		fd, err = unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|flags, 0)
+		return err
+	})
+	return fd, err
 }
 
 // Write writes the archive of the tree at path to w.
