@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -25,6 +26,11 @@ type VerifyOptions struct {
 	Contents bool
 	// Paths are the items to check; nil means all.
 	Paths []Path
+	// Since leaves out, of all items, those that were registered before this
+	// time, if it is not zero, and with them what does not belong to one.
+	Since time.Time
+	// Jobs is how many items are checked at once; 0 is one a processor.
+	Jobs int
 }
 
 // Kinds of problems.
@@ -77,8 +83,11 @@ func (s *Store) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	}
 	paths := o.Paths
 	if paths == nil {
-		for p := range infos {
-			paths = append(paths, p)
+		for p, i := range infos {
+			// Times of registration are whole seconds, and may be unknown.
+			if i.Registered.IsZero() || !i.Registered.Before(o.Since.Truncate(time.Second)) {
+				paths = append(paths, p)
+			}
 		}
 		for _, name := range damaged {
 			r.Problems = append(r.Problems, Problem{
@@ -102,28 +111,16 @@ func (s *Store) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 			return r, err
 		}
 	}
-	var refs *refscan.Scanner
+	v := verification{store: s, contents: o.Contents, named: o.Paths != nil, leased: l != nil, valid: make(map[Path]bool)}
 	if o.Contents {
-		if refs, err = scannerOf(infos); err != nil {
+		if v.refs, err = scannerOf(infos); err != nil {
 			return r, err
 		}
 	}
-	valid := make(map[Path]bool) // what was found to be
-	for _, p := range paths {
-		if err := ctx.Err(); err != nil {
-			return r, err
-		}
-		problems, checked, err := s.verifyItem(ctx, p, o.Paths != nil, o.Contents, l != nil, refs, valid)
-		if err := errors.Join(err, ctx.Err()); err != nil {
-			return r, err
-		}
-		if checked {
-			r.Checked++
-		}
-		r.Problems = append(r.Problems, problems...)
-	}
-	if o.Paths != nil {
-		return r, nil
+	problems, checked, err := v.run(ctx, paths, o.Jobs)
+	r.Checked, r.Problems = checked, append(r.Problems, problems...)
+	if err != nil || o.Paths != nil || !o.Since.IsZero() {
+		return r, err
 	}
 	if l != nil {
 		if r.Stray, err = s.strayTrees(); err != nil {
@@ -167,39 +164,6 @@ func (s *Store) strayTrees() (stray []string, err error) {
 	})
 	slices.Sort(stray)
 	return stray, err
-}
-
-// verifyItem checks one item: one that the user named, or one that was listed
-// and may be collected since, unless it is leased. The info file is read here
-// and not taken from the index, because it is the truth.
-func (s *Store) verifyItem(ctx context.Context, p Path, named, contents, leased bool, refs *refscan.Scanner, valid map[Path]bool) (problems []Problem, checked bool, err error) {
-	i, err := s.Info(p)
-	var damaged *InfoError
-	switch {
-	case errors.As(err, &damaged):
-		return []Problem{{p, ProblemInfo, damaged.Err.Error()}}, true, nil
-	case errors.Is(err, ErrNotFound) && !named:
-		return nil, false, nil // collected since the list was made
-	case err != nil:
-		return nil, false, err
-	}
-	for _, r := range i.References {
-		// Most items are referred to more than once.
-		if r != p && !valid[r] {
-			valid[r] = s.Valid(r)
-		}
-		if r != p && !valid[r] {
-			problems = append(problems, Problem{p, ProblemReference, "it refers to " + string(r) + ", which is not valid"})
-		}
-	}
-	problems = append(problems, s.checkTree(ctx, i, contents, refs)...)
-	if len(problems) > 0 && !leased {
-		// Without a lease the item may have been collected meanwhile.
-		if _, err := s.Info(p); errors.Is(err, ErrNotFound) {
-			return nil, false, nil
-		}
-	}
-	return problems, true, nil
 }
 
 // DumpNAR writes the archive of an item.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -21,24 +22,37 @@ import (
 
 func storeVerifyVerb() verb {
 	return verb{
-		name: "store verify", args: "[--contents] [ITEM…]",
+		name: "store verify", args: "[--contents] [-j N] [--since D | ITEM…]",
 		summary: "check that items are as they were registered",
-		help:    "  osbuild store verify --contents    reads and hashes everything",
+		help: `  osbuild store verify --contents              reads and hashes everything
+  osbuild store verify --contents --since 1d   only what was registered within a day
+  osbuild store verify --contents -j 1         one item after the other`,
 		setup: func(fs *pflag.FlagSet) runFunc {
 			contents := fs.Bool("contents", false, "also read and hash all files")
+			since := fs.String("since", "", "check only what was registered within this time (90m, 12h, 7d)")
 			return func(ctx context.Context, a *app, args []string) error {
-				return storeVerify(ctx, a, *contents, words(args))
+				o := store.VerifyOptions{Contents: *contents, Jobs: a.jobs}
+				if *since != "" {
+					age, err := parseAge(*since)
+					if err != nil {
+						return err
+					}
+					o.Since = time.Now().Add(-age)
+				}
+				return storeVerify(ctx, a, o, words(args))
 			}
 		},
 	}
 }
 
-func storeVerify(ctx context.Context, a *app, contents bool, args []string) error {
+func storeVerify(ctx context.Context, a *app, o store.VerifyOptions, args []string) error {
+	if !o.Since.IsZero() && len(args) > 0 {
+		return usagef("store verify: give items or --since, which chooses them itself")
+	}
 	s, err := a.openStore()
 	if err != nil {
 		return err
 	}
-	o := store.VerifyOptions{Contents: contents}
 	if len(args) > 0 {
 		if o.Paths, err = resolveItems(s, args); err != nil {
 			return err
