@@ -90,13 +90,15 @@ func launch(j *job) (*process, error) {
 		pp.close()
 		return nil, err
 	}
-	first, pid, errno := fork(code, flags, int(pp.upW.Fd()), j.group)
+	defer withoutHeap()()
+	pid, err := fork(code, flags, int(pp.upW.Fd()), j.group)
 	runtime.KeepAlive(j)
-	if errno != 0 {
+	if err != nil {
 		pp.close()
-		return nil, namespaceError(errno)
+		code.Release()
+		return nil, namespaceError(err)
 	}
-	return adopt(pp, first, pid, func() error {
+	return adopt(pp, code, pid, func() error {
 		if j.ids.asRoot {
 			return nil
 		}
@@ -109,8 +111,9 @@ func launch(j *job) (*process, error) {
 }
 
 // adopt takes over the process that the first one makes, and lets it go on.
-// between is what the first one waits for.
-func adopt(pp pipes, c *child, first int, between func() error) (_ *process, err error) {
+// between is what the first one waits for. The code is released with the end of
+// the last of them.
+func adopt(pp pipes, code *mount.Code, first int, between func() error) (_ *process, err error) {
 	pp.upW.Close()
 	pp.downR.Close()
 	defer pp.downW.Close()
@@ -122,7 +125,9 @@ func adopt(pp pipes, c *child, first int, between func() error) (_ *process, err
 			_ = unix.Kill(first, unix.SIGKILL)
 			reapQuietly(first)
 		}
-		runtime.KeepAlive(c)
+		if err != nil {
+			code.Release()
+		}
 	}()
 	if err := between(); err != nil {
 		return nil, err
@@ -134,10 +139,10 @@ func adopt(pp pipes, c *child, first int, between func() error) (_ *process, err
 	case err != nil:
 		return nil, fmt.Errorf("cannot start the process: %w", err)
 	case rec.kind == recordFailure:
-		return nil, stepError(c.code, rec)
+		return nil, stepError(code, rec)
 	}
 	p := &process{
-		pid: int(rec.value), settled: make(chan struct{}), ended: make(chan struct{}), up: pp.upR, code: c.code,
+		pid: int(rec.value), settled: make(chan struct{}), ended: make(chan struct{}), up: pp.upR, code: code,
 	}
 	// Nothing that shares our memory is left when the second one goes on.
 	reapQuietly(first)
@@ -182,6 +187,7 @@ func (p *process) follow() {
 		}
 	}
 	readers.Wait()
+	p.code.Release()
 	p.status = ws
 	if reported != nil {
 		p.status = *reported
@@ -288,8 +294,8 @@ func reapQuietly(pid int) {
 }
 
 // namespaceError says why the kernel makes no namespaces.
-func namespaceError(errno syscall.Errno) error {
-	err := fmt.Errorf("cannot make namespaces: %w", errno)
+func namespaceError(cause error) error {
+	err := fmt.Errorf("cannot make namespaces: %w", cause)
 	if remedy := idmap.UserNamespaceRemedy(); remedy != "" {
 		return fmt.Errorf("%w\nuser namespaces are disabled; %s", err, remedy)
 	}
@@ -309,10 +315,10 @@ func userNamespace(m spec.IDMap) (*os.File, error) {
 	code.Do(unix.SYS_CLOSE, pp.downW.Fd())
 	code.Do(unix.SYS_READ, pp.downR.Fd(), code.Bytes(make([]byte, 1)), 1)
 	code.Do(unix.SYS_EXIT_GROUP, 0)
-	c, pid, errno := fork(code, unix.CLONE_NEWUSER|cloneVM, int(pp.upW.Fd()), nil)
-	defer runtime.KeepAlive(c)
-	if errno != 0 {
-		return nil, namespaceError(errno)
+	defer code.Release()
+	pid, err := fork(code, unix.CLONE_NEWUSER|cloneVM, int(pp.upW.Fd()), nil)
+	if err != nil {
+		return nil, namespaceError(err)
 	}
 	defer reapQuietly(pid)
 	defer func() { _ = unix.Kill(pid, unix.SIGKILL) }()

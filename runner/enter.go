@@ -5,6 +5,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -214,12 +215,13 @@ func (e *entrance) code(p pipes) (*mount.Code, error) {
 
 	a.await()
 	if err := a.limitsOf(e.process); err != nil {
+		a.Release()
 		return nil, err
 	}
 	a.Begin("take the ids of the program")
 	groups := append(slices.Clone(e.account.groups), 0)
 	start := a.Next()
-	a.Do(unix.SYS_SETGROUPS, uintptr(len(groups)-1), mount.Data(a.Code, &groups[0]))
+	a.Do(unix.SYS_SETGROUPS, uintptr(len(groups)-1), mount.List(a.Code, groups))
 	a.SkipFrom(start) // refused where root alone is mapped
 	gid, uid := uintptr(e.account.gid), uintptr(e.account.uid)
 	a.Do(unix.SYS_SETRESGID, gid, gid, gid)
@@ -230,7 +232,11 @@ func (e *entrance) code(p pipes) (*mount.Code, error) {
 		a.Begin("take the terminal")
 		a.Do(unix.SYS_IOCTL, 0, unix.TIOCSCTTY, 0)
 	}
-	return a.Code, a.execLaunched(e)
+	if err := a.execLaunched(e); err != nil {
+		a.Release()
+		return nil, err
+	}
+	return a.Code, nil
 }
 
 // execLaunched is exec by way of the launcher, whose file e keeps.
@@ -290,20 +296,22 @@ func (e *entrance) start(ctx context.Context) (*process, error) {
 		defer e.launcher.Close()
 		// With a copy of the memory, because the container lives already: none of
 		// its processes may ever meet one that has the runner's.
-		first, pid, errno := fork(code, 0, int(pp.upW.Fd()), e.group)
-		if (errno == unix.EACCES || errno == unix.EPERM) && e.group != nil {
+		defer withoutHeap()()
+		pid, err := fork(code, 0, int(pp.upW.Fd()), e.group)
+		if (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)) && e.group != nil {
 			// Only who may write to a group above both can change from one to
 			// the other; then it stays in the caller's. Any other reason can be
 			// the container's doing, and is no way out of its limits.
-			first, pid, errno = fork(code, 0, int(pp.upW.Fd()), nil)
+			pid, err = fork(code, 0, int(pp.upW.Fd()), nil)
 		}
 		runtime.KeepAlive(e)
-		if errno != 0 {
+		if err != nil {
 			pp.close()
-			return nil, fmt.Errorf("cannot fork: %w", errno)
+			code.Release()
+			return nil, fmt.Errorf("cannot fork: %w", err)
 		}
 		giveUp := func() {}
-		p, err := adopt(pp, first, pid, func() error {
+		p, err := adopt(pp, code, pid, func() error {
 			fd, err := unix.PidfdOpen(pid, 0)
 			if err != nil {
 				return fmt.Errorf("cannot start the process: %w", err)

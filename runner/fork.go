@@ -26,14 +26,12 @@ import (
 // page faults that follow in both, and the taking apart. Why neither kind can
 // disturb the Go runtime, nor be disturbed by it:
 //
-//   - All that the child writes to is its own [child] and the buffers of its
-//     code. They are on the heap, where nothing moves, and are kept reachable
-//     until the child has been waited for: the collector cannot know that
-//     another process uses them. The loop stores no Go pointers, so there is no
-//     write barrier.
-//   - A child with shared memory runs on a stack inside its [child]. It is a
-//     stack to the processor alone: every function on it is nosplit, so none
-//     looks at g, which is the one of the thread that forked.
+//   - All that the child works with is its own [child] and the memory of its
+//     code, which is not Go's and lasts until the child has been waited for.
+//     The loop stores no Go pointers, so there is no write barrier.
+//   - It runs on a stack inside its [child]. It is a stack to the processor
+//     alone: every function on it is nosplit, so none looks at g. That is nil:
+//     where a thread keeps it is in the [child] too, and not in Go's heap.
 //   - Signals are blocked in the child from its first instruction, because they
 //     are blocked in the thread that forks; so no handler runs on that stack,
 //     no preemption signal is taken, and what is sent to the whole process
@@ -50,6 +48,9 @@ import (
 // is the runner's own, ends before a program is started in the namespaces that
 // it makes, and where it changes its ids the kernel closes the memory to all
 // but host root (its "dumpable" flag, here the runner's).
+//
+// PID 1 of a container lives as long as that, and so has a copy; but not of Go's
+// heap, which it has no use for (see [withoutHeap]).
 
 //go:linkname runtimeBeforeFork syscall.runtime_BeforeFork
 func runtimeBeforeFork()
@@ -97,25 +98,35 @@ const cloneVM = sharedMemory * unix.CLONE_VM
 
 // child is all that a forked process works with besides its code.
 type child struct {
-	code     *mount.Code
 	first    *mount.Instr
 	count    int
 	reportFD uintptr
 	regs     [mount.Regs + 1]uintptr
 	record   record
 	args     cloneArgs
-	stack    [childStack]byte
+	// tls is the memory of the thread: Go has g in front of the address that the
+	// register FS holds.
+	tls   [2]uintptr
+	stack [childStack]byte
 }
 
 // fork makes a child with clone3 that runs code from its first instruction, and
-// reports to fd. With a group it begins in that control group. All signals stay blocked in the child until the code unblocks
-// them, and no handler of the parent is left in it. The [child] must be kept
-// alive until the process has been waited for.
-func fork(code *mount.Code, flags uint64, reportFD int, group *os.File) (*child, int, syscall.Errno) {
-	c := &child{code: code, first: &code.Instrs[0], count: len(code.Instrs), reportFD: uintptr(reportFD)}
+// reports to fd. With a group it begins in that control group. All signals stay
+// blocked in the child until the code unblocks them, and no handler of the
+// parent is left in it. The code must not be released until the process has been
+// waited for.
+func fork(code *mount.Code, flags uint64, reportFD int, group *os.File) (int, error) {
+	first, err := code.Seal()
+	if err != nil {
+		return 0, err
+	}
+	c := mount.New[child](code)
+	c.first, c.count, c.reportFD = first, len(code.Instrs), uintptr(reportFD)
 	c.args = cloneArgs{flags: flags | cloneClearSighand, exitSignal: uint64(unix.SIGCHLD)}
-	if flags&unix.CLONE_VM != 0 {
+	if sharedMemory != 0 {
 		c.args.stack, c.args.stackSize = uint64(uintptr(unsafe.Pointer(&c.stack))), childStack
+		c.args.flags |= unix.CLONE_SETTLS
+		c.args.tls = uint64(uintptr(unsafe.Pointer(&c.tls[1])))
 	}
 	if group != nil {
 		defer runtime.KeepAlive(group)
@@ -127,7 +138,10 @@ func fork(code *mount.Code, flags uint64, reportFD int, group *os.File) (*child,
 	syscall.ForkLock.Lock()
 	pid, errno := forkAndRun(c)
 	syscall.ForkLock.Unlock()
-	return c, int(pid), errno
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(pid), nil
 }
 
 // cloneClearSighand is CLONE_CLEAR_SIGHAND: no handler of the runner's survives

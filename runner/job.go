@@ -115,6 +115,7 @@ func (j *job) code(p pipes, mapFD int) (*mount.Code, error) {
 	a.Begin("keep the host's mounts apart")
 	a.Do(unix.SYS_MOUNT, a.Text("none"), a.Text("/"), 0, unix.MS_REC|unix.MS_PRIVATE, 0)
 	if err := steps.Add(j.plan, mount.Outer); err != nil {
+		a.Release()
 		return nil, err
 	}
 	inner := a.secondStage(mapFD)
@@ -125,6 +126,7 @@ func (j *job) code(p pipes, mapFD int) (*mount.Code, error) {
 	a.dieWithRunner()
 	a.enterRoot()
 	if err := steps.Add(j.plan, mount.Inner); err != nil {
+		a.Release()
 		return nil, err
 	}
 	a.leaveHost()
@@ -191,11 +193,11 @@ func (a asm) writeOf(name, text string, optional bool) {
 	path := make([]byte, 0, 64)
 	path = append(path, "/proc/"...)
 	path = append(path, make([]byte, mount.Digits)...)
-	path = append(path, "/"+name+"\x00"...)
+	path = a.Copy(append(path, "/"+name+"\x00"...))
 	in := a.Do(mount.DoDecimal)
 	in.From[0] = regChild
 	in.Number = (*[mount.Digits]byte)(path[len("/proc/"):])
-	a.Do(unix.SYS_OPENAT, mount.AtCwd(), a.Bytes(path), unix.O_WRONLY|unix.O_CLOEXEC).Save = regTemp
+	a.Do(unix.SYS_OPENAT, mount.AtCwd(), uintptr(unsafe.Pointer(&path[0])), unix.O_WRONLY|unix.O_CLOEXEC).Save = regTemp
 	in = a.Do(unix.SYS_WRITE, 0, a.Bytes([]byte(text)), uintptr(len(text)))
 	in.From[0], in.Exact, in.Want = regTemp, true, uintptr(len(text))
 	a.Do(unix.SYS_CLOSE).From[0] = regTemp

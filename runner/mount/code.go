@@ -59,12 +59,12 @@ type Instr struct {
 }
 
 // Code is a program for a forked child: instructions, and the memory that they
-// point to. Nothing in it may be changed while a child is being made.
+// point to. Nothing in it may be changed once it is sealed, and it lasts until
+// it is released.
 type Code struct {
 	Instrs []Instr
 	labels []label
-	// keep holds what Instrs point to; the garbage collector cannot see that.
-	keep []any
+	memory memory
 	// texts is the unused end of a block that holds C strings, of which there
 	// are thousands in a large closure, and binds the attributes of binds.
 	texts []byte
@@ -125,6 +125,17 @@ func (c *Code) SkipFrom(start int32) {
 	}
 }
 
+// Seal gives the instructions as a child finds them.
+func (c *Code) Seal() (*Instr, error) {
+	size := len(c.Instrs) * int(unsafe.Sizeof(Instr{}))
+	first := (*Instr)(unsafe.Pointer(unsafe.SliceData(c.memory.take(size))))
+	copy(unsafe.Slice(first, len(c.Instrs)), c.Instrs)
+	return first, c.memory.err
+}
+
+// Release gives back the memory, once no child works with it any more.
+func (c *Code) Release() { c.memory.release() }
+
 // textBlock is how much memory is taken for C strings at a time.
 const textBlock = 8 << 10
 
@@ -135,8 +146,7 @@ func (c *Code) Text(s string) uintptr {
 		return c.Bytes(append([]byte(s), 0))
 	}
 	if n > len(c.texts) {
-		c.texts = make([]byte, textBlock)
-		c.keep = append(c.keep, c.texts)
+		c.texts = c.memory.take(textBlock)
 	}
 	b := c.texts[:n:n]
 	c.texts = c.texts[n:]
@@ -157,11 +167,15 @@ func (c *Code) attributes(a unix.MountAttr) uintptr {
 	return at
 }
 
-// Bytes is the address of b, which must not be empty.
-func (c *Code) Bytes(b []byte) uintptr {
-	c.keep = append(c.keep, b)
-	return uintptr(unsafe.Pointer(&b[0]))
+// Copy gives a copy of b, which must not be empty, that a child finds.
+func (c *Code) Copy(b []byte) []byte {
+	room := c.memory.take(len(b))[:len(b)]
+	copy(room, b)
+	return room
 }
+
+// Bytes is the address of a copy of b, which must not be empty.
+func (c *Code) Bytes(b []byte) uintptr { return uintptr(unsafe.Pointer(&c.Copy(b)[0])) }
 
 // Strings is the address of a NULL-terminated array of C strings.
 func (c *Code) Strings(list []string) uintptr {
@@ -169,14 +183,24 @@ func (c *Code) Strings(list []string) uintptr {
 	for i, s := range list {
 		ptrs[i] = c.Text(s)
 	}
-	c.keep = append(c.keep, ptrs)
-	return uintptr(unsafe.Pointer(&ptrs[0]))
+	return List(c, ptrs)
 }
 
-// Data is the address of *v, a struct that a system call reads.
+// List is the address of a copy of a list, which must not be empty, of values
+// without pointers.
+func List[T any](c *Code, list []T) uintptr {
+	room := c.memory.take(len(list) * int(unsafe.Sizeof(list[0])))
+	first := (*T)(unsafe.Pointer(unsafe.SliceData(room)))
+	copy(unsafe.Slice(first, len(list)), list)
+	return uintptr(unsafe.Pointer(first))
+}
+
+// Data is the address of a copy of *v, a struct without pointers that a system
+// call reads.
 func Data[T any](c *Code, v *T) uintptr {
-	c.keep = append(c.keep, v)
-	return uintptr(unsafe.Pointer(v))
+	room := New[T](c)
+	*room = *v
+	return uintptr(unsafe.Pointer(room))
 }
 
 // AtCwd is AT_FDCWD as an argument.
