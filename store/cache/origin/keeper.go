@@ -32,8 +32,8 @@ type held struct {
 	retired bool
 }
 
-// keep protects an item; release ends what is certain of it.
-func (k *keeper) keep(s *store.Store, p store.Path) (release func(), err error) {
+// keep protects items; release ends what is certain of them.
+func (k *keeper) keep(s *store.Store, paths ...store.Path) (release func(), err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.current == nil || time.Since(k.current.born) > keepFor {
@@ -46,7 +46,7 @@ func (k *keeper) keep(s *store.Store, p store.Path) (release func(), err error) 
 	}
 	h := k.current
 	if h.lease != nil {
-		if err := h.lease.Add(p); err != nil {
+		if err := h.lease.Add(paths...); err != nil {
 			return nil, err
 		}
 	}

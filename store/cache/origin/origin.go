@@ -126,6 +126,16 @@ func (o *Origin) item(digest string) (i store.Info, release func(), err error) {
 	return i, nil, err
 }
 
+// Keep protects items for a while, whether they are valid yet or not.
+func (o *Origin) Keep(paths ...store.Path) error {
+	release, err := o.keeper.keep(o.Store, paths...)
+	if err != nil {
+		return err
+	}
+	release()
+	return nil
+}
+
 // Narinfo gives what the cache says of an item. The archive's name tells both
 // which item it is and which bytes.
 func (o *Origin) Narinfo(i store.Info) narinfo.Narinfo {

@@ -11,6 +11,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -33,10 +34,13 @@ import (
 )
 
 const (
-	// patience is how long a client may be silent, and grace how long the
-	// requests under way may take when the server stops.
-	patience = time.Minute
-	grace    = 30 * time.Second
+	// usualPatience is how long a client may be silent, haste how long it may
+	// take for what nobody reads: headers, and the body of what is refused.
+	usualPatience = time.Minute
+	haste         = 10 * time.Second
+	// grace is how long the requests under way may take when the server
+	// stops.
+	grace = 30 * time.Second
 )
 
 // Server serves an origin. Its fields are set before it starts.
@@ -53,6 +57,11 @@ type Server struct {
 	MaxSize int64
 	// Compress sends archives compressed to clients that understand it.
 	Compress bool
+	// Patience is how long a client may be silent; 0 means a minute.
+	Patience time.Duration
+	// Connections is how many are open at once, and others wait; 0 means what
+	// the files that this process may open allow.
+	Connections int
 	// Log gets a line a request; nil keeps none.
 	Log io.Writer
 
@@ -66,8 +75,8 @@ type Server struct {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	h := &http.Server{
 		Handler:           s,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		ReadHeaderTimeout: haste,
+		IdleTimeout:       s.patience(),
 		MaxHeaderBytes:    32 << 10,
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
@@ -83,17 +92,21 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	})
 	sweepEnd := s.uploads.sweepNowAndThen(ctx)
 	defer sweepEnd()
-	err := h.Serve(l)
+	clients := newCrowd(l, cmp.Or(s.Connections, usualCrowd()))
+	h.RegisterOnShutdown(clients.dismiss)
+	err := h.Serve(clients)
 	if !stop() {
 		err = <-stopped // it was asked to stop
 	}
 	return errors.Join(err, s.uploads.clear(), s.Origin.Close())
 }
 
+func (s *Server) patience() time.Duration { return cmp.Or(s.Patience, usualPatience) }
+
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
-	a := &answer{ResponseWriter: w, control: http.NewResponseController(w), status: http.StatusOK}
+	a := &answer{ResponseWriter: w, control: http.NewResponseController(w), patience: s.patience(), status: http.StatusOK}
 	defer func() {
 		if v := recover(); v != nil {
 			// The answer was broken off, so that nobody takes it for whole.
@@ -102,8 +115,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		s.log(r, a, begun)
 	}()
+	if r.ContentLength != 0 {
+		// Before an answer net/http reads some of what nobody wanted, and
+		// would wait for it without end.
+		_ = a.control.SetReadDeadline(begun.Add(min(haste, s.patience()/2))) // a test's recorder has none
+	}
 	name, ok := strings.CutPrefix(r.URL.Path, "/")
 	switch {
+	case r.ContentLength != 0 && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		refuse(a, http.StatusBadRequest, "a %s has no body", r.Method)
 	case !ok || r.URL.RawQuery != "":
 		refuse(a, http.StatusNotFound, "there is no such file")
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
@@ -111,7 +131,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPut && s.Token != "":
 		s.write(a, r, name)
 	default:
-		a.Header().Set("Allow", "GET, HEAD")
+		allowed := "GET, HEAD"
+		if s.Token != "" {
+			allowed += ", PUT"
+		}
+		a.Header().Set("Allow", allowed)
 		refuse(a, http.StatusMethodNotAllowed, "this server takes no %s", r.Method)
 	}
 }
@@ -137,6 +161,7 @@ func (s *Server) read(w *answer, r *http.Request, name string) {
 		return
 	}
 	defer c.Release()
+	tidyRange(r)
 	h := w.Header()
 	h.Set("Content-Type", c.Type)
 	if c.Hash == (store.Hash{}) {
@@ -146,8 +171,13 @@ func (s *Server) read(w *answer, r *http.Request, name string) {
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	if s.Compress {
 		h.Set("Vary", "Accept-Encoding")
-		if r.Method == http.MethodGet && r.Header.Get("Range") == "" && accepts(r.Header, "zstd") {
-			s.compressed(w, c)
+		if r.Header.Get("Range") == "" && accepts(r.Header, "zstd") {
+			h.Set("Content-Encoding", "zstd")
+			if r.Method == http.MethodGet {
+				s.compressed(w, c)
+			} else {
+				w.WriteHeader(http.StatusOK)
+			}
 			return
 		}
 	}
@@ -160,7 +190,6 @@ func (s *Server) read(w *answer, r *http.Request, name string) {
 
 // compressed sends a file in the encoding zstd.
 func (s *Server) compressed(w *answer, c *origin.Content) {
-	w.Header().Set("Content-Encoding", "zstd")
 	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
 	if err == nil {
 		_, err = io.Copy(z, c)
@@ -170,17 +199,6 @@ func (s *Server) compressed(w *answer, c *origin.Content) {
 		w.problem = err
 		panic(http.ErrAbortHandler) // the client must not take it for whole
 	}
-}
-
-// accepts says whether a client understands an encoding.
-func accepts(h http.Header, encoding string) bool {
-	for _, field := range strings.Split(strings.Join(h.Values("Accept-Encoding"), ","), ",") {
-		name, quality, _ := strings.Cut(field, ";")
-		if strings.EqualFold(strings.TrimSpace(name), encoding) {
-			return strings.Trim(strings.TrimPrefix(strings.TrimSpace(quality), "q="), "0.") != "" || quality == ""
-		}
-	}
-	return false
 }
 
 // authorized says whether a request carries the token: as a bearer, or as the
@@ -199,10 +217,11 @@ func (s *Server) authorized(r *http.Request) bool {
 // take it.
 type answer struct {
 	http.ResponseWriter
-	control *http.ResponseController
-	status  int
-	bytes   int64
-	problem error // for the log
+	control  *http.ResponseController
+	patience time.Duration
+	status   int
+	bytes    int64
+	problem  error // for the log
 }
 
 func (a *answer) WriteHeader(code int) {
@@ -220,7 +239,7 @@ func (a *answer) Write(p []byte) (int, error) {
 
 // extend gives the client time to take what comes next.
 func (a *answer) extend() {
-	_ = a.control.SetWriteDeadline(time.Now().Add(patience)) // a test's recorder has none
+	_ = a.control.SetWriteDeadline(time.Now().Add(a.patience)) // a test's recorder has none
 }
 
 // announced is the length that was promised, 0 where none was.

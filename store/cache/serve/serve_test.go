@@ -222,7 +222,11 @@ func TestRanges(t *testing.T) {
 			{fmt.Sprintf("bytes=%d-", size-1), 206, size - 1, size - 1},
 			{fmt.Sprintf("bytes=%d-", size), 416, 0, -1},
 			{"bytes=5-3", 416, 0, -1},
-			{"lines=1-2", 416, 0, -1},
+			{"Bytes=7-", 206, 7, size - 1},
+			{"bytes=1-x", 416, 0, -1},
+			{"lines=1-2", 200, 0, size - 1},
+			{"7-", 200, 0, size - 1},
+			{"bytes=0-0" + strings.Repeat(",1-1", 16), 200, 0, size - 1},
 		} {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/"+n.URL, nil)
 			if err != nil {

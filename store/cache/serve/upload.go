@@ -18,6 +18,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"osbuild/store"
 	"osbuild/store/cache"
 	"osbuild/store/cache/codec"
@@ -54,8 +56,15 @@ func (s *Server) write(w *answer, r *http.Request, name string) {
 		refuse(w, http.StatusUnauthorized, "uploads need the token of this server")
 		return
 	}
-	body := &patientBody{Reader: http.MaxBytesReader(w, r.Body, cmp.Or(s.MaxSize, maxUpload)), control: w.control}
-	err := s.take(r, name, body)
+	limit := cmp.Or(s.MaxSize, maxUpload)
+	body := &patientBody{Reader: http.MaxBytesReader(w, r.Body, limit), control: w.control, patience: s.patience()}
+	defer s.uploads.begin()()
+	var err error
+	if r.ContentLength > limit {
+		err = &http.MaxBytesError{Limit: limit} // before it comes
+	} else {
+		err = s.take(r, name, body)
+	}
 	var no refusal
 	switch {
 	case err == nil:
@@ -63,7 +72,14 @@ func (s *Server) write(w *answer, r *http.Request, name string) {
 	case errors.As(err, &no):
 		refuse(w, no.code, "%s", no.text)
 	case errors.As(err, new(*http.MaxBytesError)):
-		refuse(w, http.StatusRequestEntityTooLarge, "more than %d bytes are not taken", cmp.Or(s.MaxSize, maxUpload))
+		refuse(w, http.StatusRequestEntityTooLarge, "more than %d bytes are not taken", limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		refuse(w, http.StatusRequestTimeout, "nothing more of it came for %v", s.patience())
+	case errors.Is(err, io.ErrUnexpectedEOF) && r.Context().Err() == nil:
+		refuse(w, http.StatusBadRequest, "its end is missing")
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		w.problem = err
+		refuse(w, http.StatusInsufficientStorage, "the disk of this server is full")
 	default:
 		w.problem = err
 		refuse(w, http.StatusInternalServerError, "the store could not take this file (its owner finds the reason in the log)")
@@ -79,7 +95,7 @@ var archiveName = sync.OnceValue(func() *regexp.Regexp {
 func (s *Server) take(r *http.Request, name string, body io.Reader) error {
 	switch {
 	case archiveName().MatchString(name):
-		return s.takeArchive(name, body)
+		return s.takeArchive(r, name, body)
 	case strings.HasSuffix(name, narinfo.Extension):
 		return s.takeItem(r, strings.TrimSuffix(name, narinfo.Extension), body)
 	case strings.HasPrefix(name, cache.RealisationFolder) && strings.HasSuffix(name, ".json"):
@@ -115,10 +131,14 @@ func readText(body io.Reader) ([]byte, error) {
 
 // takeArchive keeps a file until its narinfo comes. A name that begins with a
 // hash must be that of the file.
-func (s *Server) takeArchive(name string, body io.Reader) error {
+func (s *Server) takeArchive(r *http.Request, name string, body io.Reader) error {
 	dir, err := s.Lease.TempDir()
 	if err != nil {
 		return err
+	}
+	var disk unix.Statfs_t
+	if err := unix.Statfs(dir, &disk); err == nil && r.ContentLength > int64(disk.Bavail)*disk.Bsize {
+		return fmt.Errorf("cannot take %s, which has %d bytes: %w", name, r.ContentLength, unix.ENOSPC) // before it comes
 	}
 	f, err := os.CreateTemp(dir, "archive-")
 	if err != nil {
@@ -165,7 +185,12 @@ func (s *Server) takeItem(r *http.Request, digest string, body io.Reader) error 
 // takeFrom registers an item under a lease.
 func (s *Server) takeFrom(r *http.Request, l *store.Lease, n narinfo.Narinfo) error {
 	st := s.Origin.Store
-	if err := l.Add(append(slices.Clone(n.References), n.Path)...); err != nil {
+	all := append(slices.Clone(n.References), n.Path)
+	if err := l.Add(all...); err != nil {
+		return err
+	}
+	// For longer than this request: what refers to it comes later.
+	if err := s.Origin.Keep(all...); err != nil {
 		return err
 	}
 	if have, err := st.Info(n.Path); err == nil && st.Valid(n.Path) {
@@ -265,9 +290,17 @@ func (s *Server) takeRealisation(resolved string, body io.Reader) error {
 	if n.Resolved != resolved {
 		return refused(http.StatusBadRequest, "the realisation of %s stands under another name", n.Resolved)
 	}
+	if err := s.record(n); err != nil {
+		return err
+	}
+	return s.syncing.do(s.Origin.Store.Sync)
+}
+
+// record joins a realisation with what is known of the same build.
+func (s *Server) record(n cache.Realisation) error {
 	s.uploads.recording.Lock()
 	defer s.uploads.recording.Unlock()
-	have, err := s.Origin.Realisation(resolved)
+	have, err := s.Origin.Realisation(n.Resolved)
 	if err == nil {
 		if !maps.Equal(have.Outputs, n.Outputs) {
 			return refused(http.StatusConflict, "another result of this build is known here, and the first one stands")
@@ -282,20 +315,23 @@ func (s *Server) takeRealisation(resolved string, body io.Reader) error {
 	if len(n.Signatures) > most {
 		return refused(http.StatusUnprocessableEntity, "more than %d signatures are not taken", most)
 	}
-	st := s.Origin.Store
-	if err := st.PutRecord(origin.SharedRecords, resolved, n.Encode()); err != nil {
-		return err
-	}
-	return s.syncing.do(st.Sync)
+	return s.Origin.Store.PutRecord(origin.SharedRecords, n.Resolved, n.Encode())
 }
 
 // patientBody ends an upload that does not go on.
 type patientBody struct {
 	io.Reader
-	control *http.ResponseController
+	control  *http.ResponseController
+	patience time.Duration
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
-	_ = b.control.SetReadDeadline(time.Now().Add(patience)) // a test's recorder has none
-	return b.Reader.Read(p)
+	_ = b.control.SetReadDeadline(time.Now().Add(b.patience)) // a test's recorder has none
+	n, err := b.Reader.Read(p)
+	if errors.Is(err, io.EOF) {
+		// All is here. Checking it may take long, and net/http would take the
+		// end of this time for that of the client.
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
 }

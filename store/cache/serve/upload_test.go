@@ -5,6 +5,7 @@ package serve_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"net/http"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"osbuild/store"
 	"osbuild/store/cache"
 	"osbuild/store/cache/codec"
+	"osbuild/store/cache/location"
 	"osbuild/store/cache/narinfo"
 	"osbuild/store/cache/serve"
 	"osbuild/store/cache/signature"
@@ -256,4 +258,48 @@ func TestRealisationUploads(t *testing.T) {
 	}
 	s.stop()
 	to.verify()
+}
+
+// TestCollectedUploads holds that a collection between two uploads of a push
+// takes nothing that the next one refers to.
+func TestCollectedUploads(t *testing.T) {
+	from, to := newRoot(t), newRoot(t)
+	top := from.closure()
+	s := start(t, to, nil)
+	l := &collecting{s.location(t, token), to}
+	c, err := cache.Open(t.Context(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := cache.Push(t.Context(), from.store, c, []store.Path{top}, cache.PushOptions{Jobs: 2}); err != nil || r.Items != 3 || to.count() != 3 {
+		t.Errorf("%+v, %d items, %v", r, to.count(), err)
+	}
+	s.stop()
+	if r, err := to.store.GC(t.Context(), store.GCOptions{}); err != nil || len(r.Freed) != 3 {
+		t.Errorf("afterwards: %v, %v", r.Freed, err)
+	}
+}
+
+// collecting is a location whose store is collected after each upload.
+type collecting struct {
+	location.Location
+	to *root
+}
+
+func (c *collecting) Create(ctx context.Context) (location.Upload, error) {
+	u, err := c.Location.Create(ctx)
+	return &collectingUpload{u, c.to}, err
+}
+
+type collectingUpload struct {
+	location.Upload
+	to *root
+}
+
+func (u *collectingUpload) Commit(ctx context.Context, name string) error {
+	err := u.Upload.Commit(ctx, name)
+	if r, gcErr := u.to.store.GC(ctx, store.GCOptions{}); gcErr != nil || len(r.Freed) > 0 {
+		u.to.t.Errorf("after %s: %v, %v", name, r.Freed, gcErr)
+	}
+	return err
 }

@@ -11,15 +11,24 @@ import (
 	"time"
 )
 
-// waitFor is how long an archive waits since anybody last asked for it. Two
-// narinfos may tell of one archive, so it goes by time, not by use.
-const waitFor = 30 * time.Minute
+const (
+	// waitFor is how long an archive waits since anybody last asked for it,
+	// and anybody uploaded: a push sends all its archives first, however long
+	// that takes. Two narinfos may tell of one archive, so it goes by time,
+	// not by use.
+	waitFor = 30 * time.Minute
+	// waitMost is how long it waits where others upload all the time.
+	waitMost = 24 * time.Hour
+)
 
 // uploads are archives whose narinfos have not come yet, by name. They lie in
 // the lease's folder and go with it.
 type uploads struct {
 	mu    sync.Mutex
 	files map[string]upload
+	// active uploads are under way, and the last one ended at this time.
+	active int
+	ended  time.Time
 	// recording is held while a realisation is compared and written.
 	recording sync.Mutex
 }
@@ -27,6 +36,19 @@ type uploads struct {
 type upload struct {
 	path string
 	used time.Time
+}
+
+// begin notes that an upload is under way, until end is called.
+func (u *uploads) begin() (end func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.active++
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.active--
+		u.ended = time.Now()
+	}
 }
 
 // put takes a file over; one of the same name is replaced.
@@ -69,8 +91,9 @@ func (u *uploads) sweep(older time.Duration) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	var errs []error
+	busy := older > 0 && (u.active > 0 || time.Since(u.ended) < older)
 	for name, file := range u.files {
-		if time.Since(file.used) >= older {
+		if idle := time.Since(file.used); idle >= older && !busy || idle >= waitMost {
 			errs = append(errs, os.Remove(file.path))
 			delete(u.files, name)
 		}

@@ -5,9 +5,15 @@ package serve
 
 import (
 	"errors"
+	"io"
 	"io/fs"
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -59,6 +65,63 @@ func TestUploads(t *testing.T) {
 		t.Error(err)
 	}
 	left(0)
+}
+
+// TestLongPush holds that archives wait for as long as somebody uploads, but
+// not for ever.
+func TestLongPush(t *testing.T) {
+	var u uploads
+	long := func(name string, idle time.Duration) {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := u.put(name, path); err != nil {
+			t.Fatal(err)
+		}
+		u.files[name] = upload{path, time.Now().Add(-idle)}
+	}
+	left := func(when string, want ...string) {
+		t.Helper()
+		if err := u.sweep(waitFor); err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Sorted(maps.Keys(u.files)); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", when, got, want)
+		}
+	}
+	long("hour", time.Hour)
+	long("days", 2*waitMost)
+	end := u.begin()
+	left("while one is under way", "hour")
+	end()
+	left("a moment later", "hour")
+	u.ended = time.Now().Add(-waitFor)
+	left("long after", []string{}...)
+}
+
+// deadlines is an answer that notes the last deadline of reading.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	read time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error {
+	d.read = t
+	return nil
+}
+
+// TestPatientBody holds that a client has time while it sends, and is not
+// held for silent when all is here and being checked.
+func TestPatientBody(t *testing.T) {
+	d := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	b := &patientBody{Reader: strings.NewReader("text"), control: http.NewResponseController(d), patience: time.Hour}
+	if _, err := b.Read(make([]byte, 4)); err != nil || time.Until(d.read) < time.Minute {
+		t.Errorf("%v, %v", d.read, err)
+	}
+	if _, err := b.Read(make([]byte, 4)); !errors.Is(err, io.EOF) || !d.read.IsZero() {
+		t.Errorf("at the end: %v, %v", d.read, err)
+	}
 }
 
 // TestGroupSync holds that nobody returns before a sync that began after he
