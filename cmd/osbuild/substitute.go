@@ -7,9 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -20,90 +17,7 @@ import (
 	"osbuild/store"
 	"osbuild/store/cache"
 	"osbuild/store/cache/origin"
-	"osbuild/store/cache/policy"
 )
-
-// sharing says where builds may come from instead of being built: flags come
-// before the environment, and that before the policy file.
-type sharing struct {
-	substituters, keys []string
-}
-
-// policyFile is OSBUILD_CACHES, or the user's, or the machine's.
-func policyFile() (file string, must bool) {
-	if file := os.Getenv("OSBUILD_CACHES"); file != "" {
-		return file, true
-	}
-	if dir, err := os.UserConfigDir(); err == nil && os.Geteuid() != 0 {
-		if file := filepath.Join(dir, "osbuild", "caches.json"); fileExists(file) {
-			return file, false
-		}
-	}
-	return "/etc/osbuild/caches.json", false
-}
-
-func fileExists(file string) bool {
-	_, err := os.Stat(file)
-	return err == nil
-}
-
-// readPolicy reads the policy file, or gives one that says nothing where there
-// is none.
-func readPolicy() (*policy.Policy, error) {
-	file, must := policyFile()
-	text, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) && !must {
-		return policy.Any(nil), nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot read which caches to use: %w", err)
-	}
-	return policy.Parse(file, text)
-}
-
-// list splits what an environment variable or flag holds, at commas and
-// spaces.
-func list(text string) []string {
-	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
-}
-
-// effective settles what holds for this command: the rules, and the caches
-// that builds ask. With keys that are given here the file's rules do not hold.
-func (s sharing) effective() (*policy.Policy, error) {
-	env := func(have []string, name string) []string {
-		if have != nil {
-			return have
-		}
-		if text, ok := os.LookupEnv(name); ok {
-			return append([]string{}, list(text)...)
-		}
-		return nil
-	}
-	substituters, keys := env(s.substituters, "OSBUILD_SUBSTITUTERS"), env(s.keys, "OSBUILD_TRUSTED_KEYS")
-	p := policy.Any(nil)
-	if substituters == nil || keys == nil {
-		var err error
-		if p, err = readPolicy(); err != nil {
-			return nil, err
-		}
-	}
-	if keys != nil {
-		trust, err := trusted(keys)
-		if err != nil {
-			return nil, err
-		}
-		caches := p.Caches
-		p = policy.Any(trust)
-		p.Caches = caches
-	}
-	if substituters != nil {
-		p.Caches = nil
-		for _, url := range substituters {
-			p.Caches = append(p.Caches, policy.Cache{URL: url})
-		}
-	}
-	return p, nil
-}
 
 // substituters opens the caches from which builds may come. One that cannot
 // be asked is reported, and is no reason to fail: what it has can be built.

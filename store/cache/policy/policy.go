@@ -86,9 +86,6 @@ func (p *Policy) simple() {
 	}
 }
 
-// written says that there are rules which somebody has written.
-func (p *Policy) written() bool { return len(p.Rules) > 0 && p.Rules[0].Place != "" }
-
 // ForItem gives the rule that decides on an item, nil where it needs nobody's
 // word.
 func (p *Policy) ForItem(i store.Info) (*Rule, error) {
@@ -148,12 +145,13 @@ func (r *Rule) matches(name string) bool {
 // String names the rule for people.
 func (r *Rule) String() string {
 	if r.Place == "" {
-		return "what counts is " + r.wants()
+		return "what counts is " + r.Wants()
 	}
-	return fmt.Sprintf("the rule %q (%s) wants %s", r.Name, r.Place, r.wants())
+	return fmt.Sprintf("the rule %q (%s) wants %s", r.Name, r.Place, r.Wants())
 }
 
-func (r *Rule) wants() string {
+// Wants says whose signatures, for people.
+func (r *Rule) Wants() string {
 	names := make([]string, len(r.Keys))
 	for k, key := range r.Keys {
 		names[k] = key.Name()
