@@ -9,17 +9,24 @@
 package narinfo
 
 import (
+	"bytes"
 	"fmt"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"osbuild/store"
 )
 
 // MaxSize bounds the texts that are read.
 const MaxSize = 4 << 20
+
+// maxSignatures is how many signatures one text may hold: each takes time to
+// check.
+const maxSignatures = 256
 
 // Extension ends the name of an item's text, which starts with its digest.
 const Extension = ".narinfo"
@@ -78,6 +85,10 @@ func Parse(text []byte) (Narinfo, error) {
 	if len(text) == 0 || text[len(text)-1] != '\n' {
 		return Narinfo{}, fmt.Errorf("cannot read a narinfo: its last line is torn")
 	}
+	// Values are shown to people, and must not steer their terminals.
+	if !utf8.Valid(text) || bytes.ContainsFunc(text, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+		return Narinfo{}, fmt.Errorf("cannot read a narinfo: it holds control characters, or is no UTF-8")
+	}
 	var item strings.Builder // the lines that info files have too
 	seen := make(map[string]bool)
 	for l := range strings.Lines(string(text)) {
@@ -131,6 +142,9 @@ func Parse(text []byte) (Narinfo, error) {
 			return Narinfo{}, fmt.Errorf("cannot read a narinfo: Deriver: %w", err)
 		}
 	}
+	if len(info.Sigs) > maxSignatures {
+		return Narinfo{}, fmt.Errorf("cannot read a narinfo: it has more than %d signatures", maxSignatures)
+	}
 	n.Info = info
 	return n, nil
 }
@@ -144,5 +158,5 @@ func checkName(name string) error {
 	default:
 		return nil
 	}
-	return fmt.Errorf("%q is no name of a file in a cache", name)
+	return fmt.Errorf("%.200q is no name of a file in a cache", name)
 }
