@@ -62,6 +62,13 @@ func (s *Store) survey(o GCOptions, clean bool) (*collection, error) {
 		return nil, err
 	}
 	c.roots = append(c.roots, leased...)
+	if o.ScanProc != "" {
+		open, err := s.procRoots(o.ScanProc)
+		if err != nil {
+			return nil, err
+		}
+		c.roots = append(c.roots, open...)
+	}
 	c.mark()
 	if o.Delete != nil {
 		return c, c.choose(o.Delete)
@@ -339,24 +346,15 @@ func (s *Store) findStray(c *collection) error {
 
 // WhyAlive returns the chain that keeps an item: a root's link (or who uses
 // the item), then items, each referring to the next, the last one p. It is
-// empty where nothing keeps p.
-func (s *Store) WhyAlive(p Path) ([]string, error) {
+// empty where nothing keeps p. Of the options of a collection only ScanProc
+// counts.
+func (s *Store) WhyAlive(p Path, o GCOptions) ([]string, error) {
 	if _, err := s.Info(p); err != nil {
 		return nil, err
 	}
-	c := &collection{parent: make(map[Path]string)}
-	var err error
-	if c.infos, _, err = s.load(); err == nil {
-		c.roots, _, err = s.roots()
-	}
-	var leased []Root
-	if err == nil {
-		leased, err = s.leaseRoots(nil)
-	}
+	c, err := s.survey(GCOptions{ScanProc: o.ScanProc}, false)
 	if err != nil {
 		return nil, fmt.Errorf("cannot find out what keeps %s: %w", p, err)
 	}
-	c.roots = append(c.roots, leased...)
-	c.mark()
 	return c.why(p), nil
 }

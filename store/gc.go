@@ -30,6 +30,9 @@ type GCOptions struct {
 	// Delete, if not nil, names the only items that go. One that is still
 	// needed is an error that wraps [ErrAlive].
 	Delete []Path
+	// ScanProc, if not empty, is where the kernel shows processes (/proc):
+	// what they use stays, too, as far as we may look.
+	ScanProc string
 	// Progress, if not nil, is told now and then how far the deletion is, and
 	// once at its end, if there is anything to delete.
 	Progress func(GCProgress)

@@ -84,11 +84,11 @@ func TestGCRoots(t *testing.T) {
 	if want := []store.Root{{Link: dir + "/left", Path: p["left"]}, {Link: s.Root() + "/roots/sub/lone", Path: p["lone"]}}; !slices.Equal(roots, want) {
 		t.Errorf("roots are %v, want %v", roots, want)
 	}
-	chain, err := s.WhyAlive(p["bottom"])
+	chain, err := s.WhyAlive(p["bottom"], store.GCOptions{})
 	if want := []string{dir + "/left", string(p["left"]), string(p["bottom"])}; err != nil || !slices.Equal(chain, want) {
 		t.Errorf("why: %q, %v", chain, err)
 	}
-	if chain, err := s.WhyAlive(p["top"]); err != nil || len(chain) > 0 {
+	if chain, err := s.WhyAlive(p["top"], store.GCOptions{}); err != nil || len(chain) > 0 {
 		t.Errorf("why top: %q, %v", chain, err)
 	}
 	if got, want := gc(t, s, store.GCOptions{}), []string{"top", "right"}; !slices.Equal(got, want) {

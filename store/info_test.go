@@ -112,3 +112,21 @@ func FuzzParseHash(f *testing.F) {
 		}
 	})
 }
+
+// Names of files that processes map are anybody's. Whatever they are, an item is
+// noted only where its folder begins a path.
+func FuzzMaps(f *testing.F) {
+	const base = "rkfr254jwp3ndfvly304psci24m54bi3-a"
+	f.Add("7f00-7f01 r-xp 0 fe:00 12  /root/store/" + base + "/lib\n")
+	f.Add("7f00-7f01 r-xp 0 fe:00 12  /osbuild/store/" + base + " (deleted)\n")
+	f.Add("7f00 [heap]\n\n/\n/root/store/\n /x/root/store/" + base)
+	f.Fuzz(func(t *testing.T, maps string) {
+		uses := make(map[Path]bool)
+		mappedItems(uses, maps, []string{"/root/store/", Dir + "/"})
+		for p := range uses {
+			if _, err := ParsePath(string(p)); err != nil || !strings.Contains(maps, "/store/"+p.Base()) {
+				t.Errorf("%q of %q, %v", p, maps, err)
+			}
+		}
+	})
+}

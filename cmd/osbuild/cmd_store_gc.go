@@ -21,27 +21,32 @@ const defaultMinAge = "1h"
 
 func storeGCVerb() verb {
 	return verb{
-		name: "store gc", args: "[--dry-run] [--min-age D] [--keep-last-used N] [--max-freed N] | --why ITEM",
+		name: "store gc", args: "[--dry-run] [--min-age D] [--keep-last-used N] [--max-freed N] [--scan-proc] | --why ITEM",
 		summary: "delete what nothing needs, and print it",
 		help: `  osbuild store gc                      all that was not used for an hour
   osbuild store gc --min-age 0          all that nothing needs
   osbuild store gc --max-freed 2G       the least recently used 2 GiB
   osbuild store gc --keep-last-used 5   all but the five things used last, and what they need
+  osbuild store gc --scan-proc          and that no program has open or mapped
   osbuild store gc --why ITEM           what keeps an item`,
 		setup: func(fs *pflag.FlagSet) runFunc {
 			dry := fs.Bool("dry-run", false, "only print what would be deleted")
 			age := fs.String("min-age", defaultMinAge, "spare what was used within this time (90m, 12h, 7d)")
 			last := fs.Uint("keep-last-used", 0, "spare this many of the items that no other refers to: those used last")
 			freed := fs.String("max-freed", "", "stop when this much is deleted (500M, 2G)")
+			procs := fs.Bool("scan-proc", false, "keep what running processes have mapped or open, and where they work, as far as /proc tells")
 			why := fs.String("why", "", "print what keeps this item, and delete nothing")
 			return func(ctx context.Context, a *app, args []string) error {
 				if len(args) > 0 {
 					return usagef("store gc takes no items; see `osbuild help store delete`")
 				}
-				if *why != "" {
-					return storeWhyAlive(a, *why)
-				}
 				o := store.GCOptions{DryRun: *dry, KeepLast: int(min(*last, math.MaxInt32))}
+				if *procs {
+					o.ScanProc = "/proc"
+				}
+				if *why != "" {
+					return storeWhyAlive(a, *why, o)
+				}
 				var err error
 				if o.MinAge, err = parseAge(*age); err != nil {
 					return err
@@ -83,7 +88,7 @@ func storeGC(ctx context.Context, a *app, o store.GCOptions) error {
 	return err
 }
 
-func storeWhyAlive(a *app, arg string) error {
+func storeWhyAlive(a *app, arg string, o store.GCOptions) error {
 	s, err := a.openStore()
 	if err != nil {
 		return err
@@ -92,7 +97,7 @@ func storeWhyAlive(a *app, arg string) error {
 	if err != nil {
 		return err
 	}
-	chain, err := s.WhyAlive(paths[0])
+	chain, err := s.WhyAlive(paths[0], o)
 	if err != nil {
 		return err
 	}
