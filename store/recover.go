@@ -65,8 +65,8 @@ func (s *Store) formerBoots(boot string) ([]string, error) {
 
 // pendingOf returns the sessions of former boots and the records that they
 // list, each with its hash.
-func (s *Store) pendingOf(boots []string) (sessions map[string]bool, records map[string]string, err error) {
-	sessions, records = make(map[string]bool), make(map[string]string)
+func (s *Store) pendingOf(boots []string) (sessions map[string]bool, records map[string][]string, err error) {
+	sessions, records = make(map[string]bool), make(map[string][]string)
 	for _, boot := range boots {
 		entries, err := os.ReadDir(s.at(pendingFolder, boot))
 		if err != nil {
@@ -80,7 +80,7 @@ func (s *Store) pendingOf(boots []string) (sessions map[string]bool, records map
 			}
 			for line := range strings.Lines(string(text)) {
 				if f := strings.Fields(line); len(f) == 3 && f[0] == "record" && strings.HasSuffix(line, "\n") {
-					records[f[1]] = f[2]
+					records[f[1]] = append(records[f[1]], f[2])
 				}
 			}
 		}
@@ -191,7 +191,7 @@ func (s *Store) discardDamaged(infos []Info) error {
 // mendRecords removes the listed records whose content is not what was
 // written, and any that looks like a file whose content a crash lost: empty,
 // or with NUL bytes.
-func (s *Store) mendRecords(listed map[string]string) error {
+func (s *Store) mendRecords(listed map[string][]string) error {
 	kinds, err := os.ReadDir(s.at("db"))
 	if err != nil {
 		return err
@@ -212,7 +212,7 @@ func (s *Store) mendRecords(listed map[string]string) error {
 			sum := sha256.Sum256(data)
 			want, known := listed[kind.Name()+"/"+key.Name()]
 			lost := len(data) == 0 || slices.Contains(data, 0)
-			if !lost && (!known || want == hex.EncodeToString(sum[:])) {
+			if !lost && (!known || slices.Contains(want, hex.EncodeToString(sum[:]))) {
 				continue
 			}
 			if err := s.fs.Remove(s.at("db", kind.Name(), key.Name())); err != nil {

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,7 @@ type app struct {
 	offline bool
 	quiet   bool
 	verbose bool
+	sync    string
 	// locked forbids to change a lock file.
 	locked bool
 	// sharing is what the flags say of substituters.
@@ -58,9 +60,16 @@ func (a *app) globals(fs *pflag.FlagSet) {
 	fs.BoolVar(&a.json, "json", false, "print results as JSON")
 	fs.IntVarP(&a.jobs, "jobs", "j", 0, "how many builders, or checks of items, run at once (0: one a processor)")
 	fs.BoolVar(&a.offline, "offline", false, "fetch nothing")
+	fs.StringVar(&a.sync, "sync", cmp.Or(os.Getenv("OSBUILD_SYNC"), syncBatch), "batch: wait for the disk at the end; lazy: do not (OSBUILD_SYNC)")
 	fs.BoolVarP(&a.quiet, "quiet", "q", false, "print results and errors only")
 	fs.BoolVarP(&a.verbose, "verbose", "v", false, "say more")
 }
+
+// What --sync may say.
+const (
+	syncBatch = "batch"
+	syncLazy  = "lazy"
+)
 
 // usageError is wrong use of the command line: exit status 2.
 type usageError struct{ msg string }
@@ -128,7 +137,7 @@ func (a *app) openStore() (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := store.Open(root, store.Options{FS: a.fs})
+	s, err := store.Open(root, store.Options{FS: a.fs, Lazy: a.sync == syncLazy})
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +159,7 @@ func (a *app) openLease() (*store.Store, *store.Lease, error) {
 	return s, a.lease, nil
 }
 
-// close makes what was registered durable and gives up the lease.
+// close makes what was registered durable, unless --sync=lazy, and gives up the lease.
 func (a *app) close() error {
 	var err error
 	if a.store != nil {

@@ -83,7 +83,7 @@ func (a *app) dispatch(ctx context.Context, args []string) error {
 	a.globals(fs)
 	// Declaring a flag resets its variable to the default; what stood before
 	// the verb stays unless it is given again.
-	a.root, a.json, a.jobs, a.offline, a.quiet, a.verbose = saved.root, saved.json, saved.jobs, saved.offline, saved.quiet, saved.verbose
+	a.root, a.json, a.jobs, a.offline, a.quiet, a.verbose, a.sync = saved.root, saved.json, saved.jobs, saved.offline, saved.quiet, saved.verbose, saved.sync
 	if err := fs.Parse(rest); err != nil {
 		if err == pflag.ErrHelp {
 			return a.help(strings.Fields(v.name))
@@ -96,6 +96,9 @@ func (a *app) dispatch(ctx context.Context, args []string) error {
 	}
 	if a.jobs < 0 {
 		return usagef("%s: --jobs takes a number from 0", v.name)
+	}
+	if a.sync != syncBatch && a.sync != syncLazy {
+		return usagef("%s: --sync (OSBUILD_SYNC) is %s or %s, not %q", v.name, syncBatch, syncLazy, a.sync)
 	}
 	a.purpose = strings.Join(append([]string{v.name}, args[:min(1, len(args))]...), " ")
 	err = run(ctx, a, args)
