@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"sync"
 
 	"osbuild/runner/idmap"
 	"osbuild/runner/mount"
@@ -21,7 +22,7 @@ const rangesDir = "/run/osbuild/ids"
 
 // runsAsRoot says whether the outer stage can have the host's own ids. Root of
 // a container cannot; it is treated like any user.
-func runsAsRoot() bool { return os.Geteuid() == 0 && idmap.Initial() }
+var runsAsRoot = sync.OnceValue(func() bool { return os.Geteuid() == 0 && idmap.Initial() })
 
 // identity is who a container's ids are on the host. It lasts as long as the
 // container.
@@ -30,15 +31,50 @@ type identity struct {
 	// lock and userNS are nil without root.
 	lock   *idmap.Range
 	userNS *os.File
+	// again says that another build may have the range next.
+	again bool
 }
 
 func (i *identity) close() {
 	if i.userNS != nil {
 		i.userNS.Close()
 	}
-	if i.lock != nil {
+	switch {
+	case i.lock == nil:
+	case i.again:
+		idle.put(i.lock)
+	default:
 		i.lock.Release()
 	}
+}
+
+// idle are ranges that no build program has at the moment, and the next one
+// takes: to look for a free one means to read who has which ids. There are as
+// many as programs ran at once, and they end with this process.
+var idle ranges
+
+type ranges struct {
+	sync.Mutex
+	list []*idmap.Range
+}
+
+func (r *ranges) put(one *idmap.Range) {
+	r.Lock()
+	defer r.Unlock()
+	r.list = append(r.list, one)
+}
+
+// take gives nil where there is none.
+func (r *ranges) take() *idmap.Range {
+	r.Lock()
+	defer r.Unlock()
+	last := len(r.list) - 1
+	if last < 0 {
+		return nil
+	}
+	one := r.list[last]
+	r.list = r.list[:last]
+	return one
 }
 
 // onHost is the container's map as the host sees it.
@@ -68,7 +104,7 @@ func containerIdentity(count, base int, seed string, single bool) (*identity, er
 		count = 1
 	}
 	if runsAsRoot() {
-		return rootIdentity(count, base, seed, 0)
+		return rootIdentity(count, base, seed)
 	}
 	if single {
 		return &identity{ids: singleIDs(0)}, nil
@@ -106,8 +142,8 @@ func CheckIDs(o Options) error {
 	return err
 }
 
-// rootIdentity reserves count ids of the host, of which the first is inside.
-func rootIdentity(count, base int, seed string, inside int) (*identity, error) {
+// rootIdentity reserves count ids of the host.
+func rootIdentity(count, base int, seed string) (*identity, error) {
 	var lock *idmap.Range
 	var err error
 	if base != 0 {
@@ -118,7 +154,14 @@ func rootIdentity(count, base int, seed string, inside int) (*identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := []spec.Extent{{Inside: inside, Outside: lock.Base, Count: count}}
+	return identityOf(lock, 0)
+}
+
+// identityOf makes a user namespace in which the ids of a range begin with
+// inside. Each container has one of its own: what the kernel keeps for it, such
+// as keys, is nobody else's.
+func identityOf(lock *idmap.Range, inside int) (*identity, error) {
+	e := []spec.Extent{{Inside: inside, Outside: lock.Base, Count: lock.Count}}
 	m := spec.IDMap{UIDs: e, GIDs: e}
 	userNS, err := userNamespace(m)
 	if err != nil {
@@ -138,10 +181,21 @@ func singleIDs(inside int) ids {
 
 // buildIdentity gives a build program its one id, which is never host root's.
 func buildIdentity() (*identity, error) {
-	if runsAsRoot() {
-		return rootIdentity(1, 0, "", mount.BuildID)
+	if !runsAsRoot() {
+		return &identity{ids: singleIDs(mount.BuildID)}, nil
 	}
-	return &identity{ids: singleIDs(mount.BuildID)}, nil
+	lock := idle.take()
+	if lock == nil {
+		var err error
+		if lock, err = idmap.Allocate(rangesDir, 1, ""); err != nil {
+			return nil, err
+		}
+	}
+	who, err := identityOf(lock, mount.BuildID)
+	if err == nil {
+		who.again = true
+	}
+	return who, err
 }
 
 // DefaultStateRoot is the registry of the calling user's containers.

@@ -244,3 +244,41 @@ func TestSandboxesAtOnce(t *testing.T) {
 		t.Fatal("the builds hang")
 	}
 }
+
+// Build programs that run at the same time have different ids; one that comes
+// later may have an earlier one's, in a user namespace of its own.
+func TestBuildIdentities(t *testing.T) {
+	if !runsAsRoot() {
+		t.Skip("SKIP-ENV: only root gives build programs ids of a range")
+	}
+	next := func() *identity {
+		who, err := buildIdentity()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return who
+	}
+	a, b := next(), next()
+	defer b.close()
+	if a.base() == b.base() {
+		t.Errorf("both have the id %d", a.base())
+	}
+	// It stays open, so that no other one gets its number.
+	old := a.userNS
+	defer old.Close()
+	a.userNS = nil
+	a.close()
+	c := next()
+	defer c.close()
+	if c.base() != a.base() {
+		t.Errorf("the next program has the id %d, want %d", c.base(), a.base())
+	}
+	before, err1 := old.Stat()
+	after, err2 := c.userNS.Stat()
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	if os.SameFile(before, after) {
+		t.Error("the next program has the user namespace of an earlier one")
+	}
+}

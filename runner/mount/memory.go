@@ -65,12 +65,16 @@ func newBlock(n int) ([]byte, error) {
 func (m *memory) release() {
 	spare.Lock()
 	defer spare.Unlock()
-	for _, b := range m.blocks {
+	for i, b := range m.blocks {
 		if len(b) > memoryBlock || len(spare.blocks) == maxSpare {
 			_ = unix.Munmap(b) // it is a whole mapping
 			continue
 		}
-		clear(b)
+		if i < len(m.blocks)-1 {
+			clear(b)
+		} else {
+			clear(b[:m.used])
+		}
 		spare.blocks = append(spare.blocks, b)
 	}
 	*m = memory{}
