@@ -68,6 +68,7 @@ func storeGC(ctx context.Context, a *app, o store.GCOptions) error {
 		return err
 	}
 	started := time.Now()
+	o.Progress = newDeletion(a).tell
 	r, err := s.GC(ctx, o)
 	views, verr := view.Collect(ctx, s, o, r.Freed)
 	err = errors.Join(err, verr)
@@ -86,6 +87,45 @@ func storeGC(ctx context.Context, a *app, o store.GCOptions) error {
 		a.say("%s %d items of %s in %v; %d remain", verb, len(r.Freed), showSize(r.Bytes), time.Since(started).Round(time.Millisecond), r.Kept)
 	}
 	return err
+}
+
+// deletion shows how far the deletion of the trash is, which may take hours: on
+// a terminal in one line, elsewhere in a line now and then.
+type deletion struct {
+	a *app
+	// now is the clock, and width that of the terminal, 0 where there is none.
+	now         func() time.Time
+	width       func() int
+	begun, said time.Time
+}
+
+// deletionReport is how often a line is printed where there is no terminal.
+const deletionReport = 10 * time.Second
+
+func newDeletion(a *app) *deletion {
+	return &deletion{a: a, now: time.Now, width: func() int { return terminalWidth(a.stderr) }}
+}
+
+func (d *deletion) tell(p store.GCProgress) {
+	now := d.now()
+	if d.begun.IsZero() {
+		d.begun, d.said = now, now
+	}
+	if d.a.quiet || p.Done == p.All {
+		return // the end is told by who began it
+	}
+	line := fmt.Sprintf("deleting %d/%d trees, %s", p.Done, p.All, count(int(p.Files), "file"))
+	// Trees differ in size, so that what is left can only be guessed.
+	if passed := now.Sub(d.begun); p.Done > 0 && passed > deletionReport {
+		left := passed * time.Duration(p.All-p.Done) / time.Duration(p.Done)
+		line += fmt.Sprintf(", about %v left", max(time.Second, left.Round(time.Second)))
+	}
+	if width := d.width(); width > 0 {
+		d.a.status.show(d.a.stderr, line[:min(len(line), width-1)])
+	} else if now.Sub(d.said) >= deletionReport {
+		d.said = now
+		d.a.say("%s", line)
+	}
 }
 
 func storeWhyAlive(a *app, arg string, o store.GCOptions) error {
@@ -122,7 +162,7 @@ func storeDeleteVerb() verb {
 			if err != nil {
 				return err
 			}
-			o := store.GCOptions{Delete: paths}
+			o := store.GCOptions{Delete: paths, Progress: newDeletion(a).tell}
 			r, err := s.GC(ctx, o)
 			if errors.Is(err, store.ErrAlive) {
 				return err
