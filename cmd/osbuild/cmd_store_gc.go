@@ -68,8 +68,7 @@ func storeGC(ctx context.Context, a *app, o store.GCOptions) error {
 		return err
 	}
 	started := time.Now()
-	o.Progress = newDeletion(a).tell
-	r, err := s.GC(ctx, o)
+	r, err := a.collect(ctx, s, o)
 	views, verr := view.Collect(ctx, s, o, r.Freed)
 	err = errors.Join(err, verr)
 	// What is gone is said also when the rest failed.
@@ -87,6 +86,14 @@ func storeGC(ctx context.Context, a *app, o store.GCOptions) error {
 		a.say("%s %d items of %s in %v; %d remain", verb, len(r.Freed), showSize(r.Bytes), time.Since(started).Round(time.Millisecond), r.Kept)
 	}
 	return err
+}
+
+// collect collects and shows how far it is.
+func (a *app) collect(ctx context.Context, s *store.Store, o store.GCOptions) (store.GCResult, error) {
+	o.Progress = newDeletion(a).tell
+	r, err := s.GC(ctx, o)
+	a.status.print(a.stderr, "") // the results may go to the same terminal
+	return r, err
 }
 
 // deletion shows how far the deletion of the trash is, which may take hours: on
@@ -162,8 +169,8 @@ func storeDeleteVerb() verb {
 			if err != nil {
 				return err
 			}
-			o := store.GCOptions{Delete: paths, Progress: newDeletion(a).tell}
-			r, err := s.GC(ctx, o)
+			o := store.GCOptions{Delete: paths}
+			r, err := a.collect(ctx, s, o)
 			if errors.Is(err, store.ErrAlive) {
 				return err
 			}
