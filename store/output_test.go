@@ -20,7 +20,8 @@ import (
 )
 
 // outputCase describes an output by text in which OUT, OUTHASH, DEPn and
-// DEPnHASH stand for paths and digests, so that two builders can make it.
+// DEPnHASH stand for paths and digests, and NEARn for digests of dependencies
+// without the last character, so that two builders can make it.
 type outputCase struct {
 	summary string
 	files   map[string]string // as in writeTree, but without folders
@@ -53,9 +54,19 @@ func init() {
 	}
 }
 
-func (c outputCase) fill(out, dep0, dep1 store.Path) map[string]string {
-	r := strings.NewReplacer("OUTHASH", out.Digest(), "DEP0HASH", dep0.Digest(), "DEP1HASH", dep1.Digest(),
-		"OUT", string(out), "DEP0", string(dep0), "DEP1", string(dep1))
+// words are what stands for the digests and paths in a case.
+func words(out store.Path, deps ...store.Path) []string {
+	// Half an own digest would stay that of the scratch path.
+	near := func(p store.Path) string { return p.Digest()[:len(p.Digest())-1] }
+	list := []string{"OUTHASH", out.Digest(), "OUT", string(out)}
+	for k, d := range deps {
+		list = append(list, fmt.Sprintf("DEP%dHASH", k), d.Digest(), fmt.Sprintf("NEAR%d", k), near(d), fmt.Sprintf("DEP%d", k), string(d))
+	}
+	return list
+}
+
+func (c outputCase) fill(out store.Path, deps ...store.Path) map[string]string {
+	r := strings.NewReplacer(words(out, deps...)...)
 	files := make(map[string]string)
 	for name, text := range c.files {
 		files[name] = r.Replace(text)
@@ -71,7 +82,7 @@ func (c outputCase) build(t *testing.T, s *store.Store, l *store.Lease, scratch 
 		t.Fatal(err)
 	}
 	dir := filepath.Join(temp, fmt.Sprintf("build-%d", rand.Uint64()))
-	writeTreeAt(t, dir, c.fill(scratch, deps[0], deps[1]))
+	writeTreeAt(t, dir, c.fill(scratch, deps...))
 	return s.AddOutput(context.Background(), l, store.Output{Name: "out", Physical: dir, Scratch: scratch, Candidates: deps})
 }
 
