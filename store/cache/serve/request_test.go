@@ -149,6 +149,26 @@ func TestWithheld(t *testing.T) {
 	}
 }
 
+// TestGone holds that the log tells who went away during an upload.
+func TestGone(t *testing.T) {
+	s := start(t, newRoot(t), nil)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, "PUT /nar/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+token+"\r\nContent-Length: 9\r\n\r\nabc"); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	log := ""
+	for end := time.Now().Add(time.Minute); log == "" && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		log = s.log.String()
+	}
+	if !strings.Contains(log, " 400 ") && !strings.Contains(log, " 499 ") {
+		t.Errorf("the log: %s", log)
+	}
+}
+
 // TestAnnounced holds that what is too large is refused before it comes.
 func TestAnnounced(t *testing.T) {
 	for _, c := range []struct {

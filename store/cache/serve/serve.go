@@ -38,6 +38,9 @@ const (
 	// take for what nobody reads: headers, and the body of what is refused.
 	usualPatience = time.Minute
 	haste         = 10 * time.Second
+	// clientGone is the status in the log of who did not wait for an answer;
+	// other servers have the same.
+	clientGone = 499
 	// grace is how long the requests under way may take when the server
 	// stops.
 	grace = 30 * time.Second

@@ -75,9 +75,12 @@ func (s *Server) write(w *answer, r *http.Request, name string) {
 		refuse(w, http.StatusRequestEntityTooLarge, "more than %d bytes are not taken", limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		refuse(w, http.StatusRequestTimeout, "nothing more of it came for %v", s.patience())
-	case errors.Is(err, io.ErrUnexpectedEOF) && r.Context().Err() == nil:
+	case r.Context().Err() != nil:
+		w.status = clientGone
+		panic(http.ErrAbortHandler) // nobody hears an answer, and none would say yes
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		refuse(w, http.StatusBadRequest, "its end is missing")
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+	case diskFull(err):
 		w.problem = err
 		refuse(w, http.StatusInsufficientStorage, "the disk of this server is full")
 	default:
@@ -85,6 +88,8 @@ func (s *Server) write(w *answer, r *http.Request, name string) {
 		refuse(w, http.StatusInternalServerError, "the store could not take this file (its owner finds the reason in the log)")
 	}
 }
+
+func diskFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // archiveName is the shape of an archive's name. It is compiled at the first
 // upload: every start of the program would pay for it otherwise.
@@ -212,7 +217,15 @@ func (s *Server) takeFrom(r *http.Request, l *store.Lease, n narinfo.Narinfo) er
 		return refused(http.StatusConflict, "its archive %s is not here: push that first", n.URL)
 	}
 	defer f.Close()
-	return s.register(r, l, n, f)
+	err = s.register(r, l, n, f)
+	switch {
+	case err == nil:
+		s.uploads.take(n.URL)
+	case diskFull(err):
+		// Waiting it would fill the disk for others, too.
+		err = errors.Join(err, s.uploads.drop(n.URL))
+	}
+	return err
 }
 
 // acceptable says whether an item may be registered, as far as its narinfo

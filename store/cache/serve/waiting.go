@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// waitFor is how long an archive waits since anybody last asked for it,
-	// and anybody uploaded: a push sends all its archives first, however long
-	// that takes. Two narinfos may tell of one archive, so it goes by time,
-	// not by use.
+	// waitFor is how long an archive waits since anybody last asked for it.
+	// Two narinfos may tell of one archive, so it goes by time, not by use.
+	// One of which no narinfo came yet also waits for as long since anybody
+	// uploaded: a push sends all its archives first, however long that takes.
 	waitFor = 30 * time.Minute
 	// waitMost is how long it waits where others upload all the time.
 	waitMost = 24 * time.Hour
@@ -34,8 +34,9 @@ type uploads struct {
 }
 
 type upload struct {
-	path string
-	used time.Time
+	path  string
+	used  time.Time
+	taken bool // an item was made of it
 }
 
 // begin notes that an upload is under way, until end is called.
@@ -59,7 +60,7 @@ func (u *uploads) put(name, path string) error {
 		u.files = make(map[string]upload)
 	}
 	old := u.files[name]
-	u.files[name] = upload{path, time.Now()}
+	u.files[name] = upload{path: path, used: time.Now()}
 	if old.path == "" {
 		return nil
 	}
@@ -71,7 +72,8 @@ func (u *uploads) has(name string) bool {
 	defer u.mu.Unlock()
 	file, ok := u.files[name]
 	if ok {
-		u.files[name] = upload{file.path, time.Now()}
+		file.used = time.Now()
+		u.files[name] = file
 	}
 	return ok
 }
@@ -86,6 +88,28 @@ func (u *uploads) open(name string) (*os.File, error) {
 	return os.Open(u.files[name].path)
 }
 
+// take notes that an item was made of a file.
+func (u *uploads) take(name string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if file, ok := u.files[name]; ok {
+		file.taken = true
+		u.files[name] = file
+	}
+}
+
+// drop removes a file.
+func (u *uploads) drop(name string) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	file, ok := u.files[name]
+	if !ok {
+		return nil
+	}
+	delete(u.files, name)
+	return os.Remove(file.path)
+}
+
 // sweep removes what waited too long.
 func (u *uploads) sweep(older time.Duration) error {
 	u.mu.Lock()
@@ -93,7 +117,7 @@ func (u *uploads) sweep(older time.Duration) error {
 	var errs []error
 	busy := older > 0 && (u.active > 0 || time.Since(u.ended) < older)
 	for name, file := range u.files {
-		if idle := time.Since(file.used); idle >= older && !busy || idle >= waitMost {
+		if idle := time.Since(file.used); idle >= older && (file.taken || !busy) || idle >= waitMost {
 			errs = append(errs, os.Remove(file.path))
 			delete(u.files, name)
 		}

@@ -46,7 +46,7 @@ func TestUploads(t *testing.T) {
 		t.Fatal(err)
 	}
 	left(2)
-	u.files["b"] = upload{u.files["b"].path, time.Now().Add(-waitFor)}
+	u.files["b"] = upload{path: u.files["b"].path, used: time.Now().Add(-waitFor)}
 	f, err := u.open("a")
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func TestLongPush(t *testing.T) {
 		if err := u.put(name, path); err != nil {
 			t.Fatal(err)
 		}
-		u.files[name] = upload{path, time.Now().Add(-idle)}
+		u.files[name] = upload{path: path, used: time.Now().Add(-idle)}
 	}
 	left := func(when string, want ...string) {
 		t.Helper()
@@ -92,12 +92,20 @@ func TestLongPush(t *testing.T) {
 	}
 	long("hour", time.Hour)
 	long("days", 2*waitMost)
+	long("taken", time.Hour)
+	u.take("taken")
+	u.take("nothing")
 	end := u.begin()
 	left("while one is under way", "hour")
 	end()
 	left("a moment later", "hour")
 	u.ended = time.Now().Add(-waitFor)
-	left("long after", []string{}...)
+	left("long after")
+	long("dropped", 0)
+	if err := errors.Join(u.drop("dropped"), u.drop("nothing")); err != nil {
+		t.Error(err)
+	}
+	left("after that")
 }
 
 // deadlines is an answer that notes the last deadline of reading.
