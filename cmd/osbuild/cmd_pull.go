@@ -59,7 +59,8 @@ func (o *pullOptions) run(ctx context.Context, a *app, args []string) error {
 			return err
 		}
 	}
-	p := &cache.Puller{Planned: func(items int, bytes int64) { a.say("pulling %s, %s", count(items, "item"), size(bytes)) }}
+	m := newMeter(a, "pulling", "pulled", "item", 0)
+	p := &cache.Puller{Observe: m.observe}
 	var err error
 	if o.maxSize != "" {
 		if p.MaxSize, err = parseSize(o.maxSize); err != nil {
@@ -79,6 +80,7 @@ func (o *pullOptions) run(ctx context.Context, a *app, args []string) error {
 	}
 	p.Store, p.Caches = s, []*cache.Cache{c}
 	r, err := p.Pull(ctx, lease, paths...)
+	m.end()
 	if err != nil {
 		return fmt.Errorf("cannot pull from %s: %w", c, err)
 	}

@@ -86,7 +86,9 @@ func (o *pushOptions) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	r, err := cache.Push(ctx, a.store, c, paths, cache.PushOptions{Compression: o.compression, Listings: o.listings, Key: key, Jobs: a.jobCount()})
+	m := newMeter(a, "pushing", "", "item", 0)
+	r, err := cache.Push(ctx, a.store, c, paths, cache.PushOptions{Compression: o.compression, Listings: o.listings, Key: key, Jobs: a.jobCount(), Observe: m.observe})
+	m.end()
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -21,37 +22,25 @@ import (
 
 // progress prints what the realiser does: what takes time, and what the user
 // should know; with -v also the small things that osbuild makes by itself, and
-// how long each took. Downloads share one line on a terminal, which goes when
-// they are over; elsewhere one line sums them up.
+// how long each took. Downloads of packages share a meter.
 type progress struct {
-	a *app
-	// now is the clock.
-	now func() time.Time
-	// width is that of the terminal, 0 where there is none.
-	width func() int
+	a     *app
+	meter *meter
 
-	mu    sync.Mutex
-	queue map[derivation.Key]*download
+	mu sync.Mutex
+	// totals are the sizes of downloads.
+	totals map[derivation.Key]int64
+	// left are those that have not come yet.
+	left map[derivation.Key]string
 	// fetched are downloads that were done here, fetchedBytes their bytes.
 	fetched      int
 	fetchedBytes int64
 	// failed says that one of them failed, which stops the others.
-	failed       bool
-	begun, drawn time.Time
+	failed bool
 }
-
-// download is one of a call's downloads.
-type download struct {
-	name        string
-	done, total int64
-	settled     bool
-}
-
-// redraw is how often the line of the downloads changes at most.
-const redraw = 100 * time.Millisecond
 
 func newProgress(a *app) *progress {
-	return &progress{a: a, now: time.Now, width: func() int { return terminalWidth(a.stderr) }, queue: map[derivation.Key]*download{}}
+	return &progress{a: a, meter: newMeter(a, "fetching", "fetched", "package", never), totals: map[derivation.Key]int64{}, left: map[derivation.Key]string{}}
 }
 
 // terminalWidth is 0 where w is no terminal that can draw a line anew.
@@ -96,11 +85,11 @@ func (p *progress) text(e realise.Event) string {
 	case realise.EventDone:
 		if deb {
 			p.fetched++
-			p.fetchedBytes += p.entry(e).total
+			p.fetchedBytes += p.totals[e.Key]
 		}
 		switch {
 		case deb && p.a.verbose:
-			return fmt.Sprintf("fetched %s, %s in %.2f s", e.Name, size(p.entry(e).total), e.Duration.Seconds())
+			return fmt.Sprintf("fetched %s, %s in %.2f s", e.Name, size(p.totals[e.Key]), e.Duration.Seconds())
 		case p.a.verbose:
 			return fmt.Sprintf("built %s in %.2f s", e.Name, e.Duration.Seconds())
 		}
@@ -116,98 +105,54 @@ func (p *progress) text(e realise.Event) string {
 	return ""
 }
 
-func (p *progress) entry(e realise.Event) *download {
-	d := p.queue[e.Key]
-	if d == nil {
-		d = &download{}
-		p.queue[e.Key] = d
-	}
-	return d
-}
-
-// download notes how far a download is, and shows it now and then.
+// download notes how far a download is.
 func (p *progress) download(e realise.Event) {
-	if len(p.queue) == 0 {
-		p.begun = p.now()
-		p.drawn = p.begun
+	now := part{name: e.Name, done: e.Done, total: e.Total, settled: e.Kind == realise.EventSettled}
+	if p.totals[e.Key] = e.Total; now.done == now.total {
+		delete(p.left, e.Key)
+	} else {
+		p.left[e.Key] = e.Name
 	}
-	d := p.entry(e)
-	d.name, d.total = e.Name, e.Total
-	if e.Kind != realise.EventQueued {
-		d.done = e.Done
-	}
-	d.settled = e.Kind == realise.EventSettled
-	now := p.now()
-	if p.a.quiet || now.Sub(p.drawn) < redraw {
-		return
-	}
-	p.drawn = now
-	if width := p.width(); width > 0 {
-		line := p.line()
-		p.a.status.show(p.a.stderr, line[:min(len(line), width-1)])
-	}
-}
-
-// line says how far the downloads are.
-func (p *progress) line() string {
-	var settled int
-	var done, total int64
-	for _, d := range p.queue {
-		total += d.total
-		if d.settled && d.done == d.total {
-			settled++
-		}
-		done += d.done
-	}
-	unit, name := unitOf(total)
-	return fmt.Sprintf("fetching %d/%d packages, %.1f/%.1f %s", settled, len(p.queue), float64(done)/unit, float64(total)/unit, name)
+	p.meter.update(string(e.Key), now)
 }
 
 // over ends the downloads of a call.
 func (p *progress) over() {
-	p.a.status.print(p.a.stderr, "")
+	took := p.meter.end()
 	if p.fetched > 0 {
-		p.a.say("fetched %s, %s in %.1f s", count(p.fetched, "package"), size(p.fetchedBytes), p.now().Sub(p.begun).Seconds())
+		p.a.say("fetched %s, %s in %.1f s", count(p.fetched, "package"), size(p.fetchedBytes), took.Seconds())
 	}
 	if p.failed {
 		p.sayMissing()
 	}
 	p.fetched, p.fetchedBytes, p.failed = 0, 0, false
-	clear(p.queue)
+	clear(p.totals)
+	clear(p.left)
 }
 
 // sayMissing tells what is still to be fetched when a download has failed.
 func (p *progress) sayMissing() {
-	const most = 5
-	var names []string
 	var bytes int64
-	for _, d := range p.queue {
-		if d.done < d.total {
-			names = append(names, d.name)
-			bytes += d.total
-		}
+	for key := range p.left {
+		bytes += p.totals[key]
 	}
-	if len(names) < 2 {
+	if len(p.left) < 2 {
 		return // the error is about it
 	}
-	slices.Sort(names)
-	text := strings.Join(names[:min(len(names), most)], ", ")
-	if more := len(names) - most; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	p.a.say("%s still to be fetched (%s): %s", count(len(names), "package"), size(bytes), text)
+	names := slices.Sorted(maps.Values(p.left))
+	p.a.say("%s still to be fetched (%s): %s", count(len(names), "package"), size(bytes), some(names))
 }
 
 // indexProgress shows how far the download of an index is, in the same way.
 // Packages are left to the realiser, which knows how many there are.
 func (a *app) indexProgress() func(what string, done, total int64) {
-	width := terminalWidth(a.stderr)
+	width := a.lineWidth()
 	var mu sync.Mutex
 	drawn := time.Now()
 	return func(what string, done, total int64) {
 		mu.Lock()
 		defer mu.Unlock()
-		if width == 0 || a.quiet || total <= 0 || strings.HasSuffix(what, ".deb") || time.Since(drawn) < redraw {
+		if width == 0 || total <= 0 || strings.HasSuffix(what, ".deb") || time.Since(drawn) < redraw {
 			return
 		}
 		drawn = time.Now()

@@ -65,8 +65,11 @@ func TestProgress(t *testing.T) {
 			a.quiet, a.verbose = test.quiet, test.verbose
 			p := newProgress(a)
 			clock := time.Unix(0, 0)
-			p.now = func() time.Time { return clock }
-			p.width = func() int { return test.width }
+			p.meter.now = func() time.Time { return clock }
+			p.meter.every = nil
+			if !test.quiet {
+				p.meter.width = func() int { return test.width }
+			}
 			for _, e := range all {
 				p.Event(e)
 				clock = clock.Add(60 * time.Millisecond)

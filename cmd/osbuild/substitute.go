@@ -81,11 +81,11 @@ func newSubstituter(a *app, s *store.Store, p *cache.Puller) *substituter {
 		names = append(names, c.String())
 	}
 	p.Warn = func(text string) { a.say("warning: %s", text) }
-	p.Planned = func(items int, bytes int64) {
-		if a.verbose || bytes > noteworthy {
-			a.say("fetching %s, %s", count(items, "item"), size(bytes))
-		}
+	loud := int64(noteworthy)
+	if a.verbose {
+		loud = 0
 	}
+	p.Observe = newMeter(a, "fetching", "fetched", "item", loud).observeAll
 	return &substituter{p, strings.Join(slices.Compact(names), " or ")}
 }
 

@@ -349,7 +349,7 @@ func TestCancelled(t *testing.T) {
 	c := folder(t, t.TempDir()+"/cache")
 	push(t, from, c, cache.PushOptions{}, top)
 	ctx, cancel := context.WithCancel(t.Context())
-	p := &cache.Puller{Store: to.store, Caches: []*cache.Cache{c}, Planned: func(int, int64) { cancel() }}
+	p := &cache.Puller{Store: to.store, Caches: []*cache.Cache{c}, Observe: func(cache.Transfer) { cancel() }}
 	if _, err := p.Pull(ctx, to.lease, top); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
@@ -357,7 +357,7 @@ func TestCancelled(t *testing.T) {
 		t.Errorf("registered %q", all)
 	}
 	to.verify()
-	p.Planned = nil
+	p.Observe = nil
 	if _, err := p.Pull(t.Context(), to.lease, top); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}

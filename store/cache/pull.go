@@ -39,8 +39,6 @@ type Puller struct {
 	Policy *policy.Policy
 	// MaxSize is the largest archive that is taken; 0 is DefaultMaxSize.
 	MaxSize int64
-	// Planned, if set, is told what is going to be downloaded.
-	Planned func(items int, bytes int64)
 	// Observe, if set, is told how far each download is.
 	Observe Observer
 	// Warn, if set, is told what the user should know although it goes on.
@@ -82,9 +80,6 @@ func (p *Puller) Pull(ctx context.Context, l *store.Lease, paths ...store.Path) 
 	}
 	if err := p.roomFor(r.Bytes); err != nil {
 		return PullResult{}, err
-	}
-	if p.Planned != nil {
-		p.Planned(r.Items, r.Bytes)
 	}
 	for _, w := range wanted {
 		p.Observe.tell(Transfer{Path: w.info.Path, Total: w.info.NarSize})
