@@ -94,7 +94,7 @@ func (h *hostile) edit(old, text string) {
 // tells the truth but for what the path stands for.
 func (h *hostile) archive(compression string, plain []byte, change func(n *narinfo.Narinfo)) {
 	var packed bytes.Buffer
-	w, err := codec.NewWriter(compression, &packed)
+	w, err := codec.NewWriter(compression, &packed, -1)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -348,7 +348,7 @@ func TestAttacksOfServers(t *testing.T) {
 		}, "longer than announced"},
 		{"it compresses a bomb on the way", func(w http.ResponseWriter, _ *http.Request, plain []byte) {
 			w.Header().Set("Content-Encoding", "zstd")
-			z, err := codec.NewWriter("zstd", w)
+			z, err := codec.NewWriter("zstd", w, -1)
 			if err == nil {
 				_, err = z.Write(plain)
 			}

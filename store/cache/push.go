@@ -6,7 +6,6 @@ package cache
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -165,17 +164,21 @@ func (p *push) archive(ctx context.Context, i store.Info) (narinfo.Narinfo, erro
 	}
 	defer u.Discard()
 	file, plain := newDigester(), newDigester()
-	w, err := codec.NewWriter(p.o.Compression, io.MultiWriter(u, file))
+	w, err := codec.NewWriter(p.o.Compression, io.MultiWriter(u, file), i.NarSize)
 	if err != nil {
 		return narinfo.Narinfo{}, err
 	}
 	passed := &passing{tell: p.o.Observe, t: Transfer{Path: i.Path, Total: i.NarSize}}
 	err = p.s.DumpNAR(ctx, i.Path, io.MultiWriter(w, plain, passed))
-	if err = errors.Join(err, w.Close()); err != nil {
-		return narinfo.Narinfo{}, err
+	if err == nil && plain.sum() != i.NarHash {
+		err = fmt.Errorf("%s is damaged in the store at %s: its archive has the hash %s, not %s (see `osbuild store verify --contents`)", i.Path, p.s.Root(), plain.sum(), i.NarHash)
 	}
-	if plain.sum() != i.NarHash {
-		return narinfo.Narinfo{}, fmt.Errorf("%s is damaged in the store at %s: its archive has the hash %s, not %s (see `osbuild store verify --contents`)", i.Path, p.s.Root(), plain.sum(), i.NarHash)
+	// What has failed already ends too early for the codec, too.
+	if cerr := w.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return narinfo.Narinfo{}, err
 	}
 	name := narinfo.NarName(file.sum(), codec.Extension(p.o.Compression))
 	has, err := p.c.Location.Has(ctx, name)

@@ -27,6 +27,10 @@ const Default = "zstd"
 // maxWindow is how far back a stream may refer; its reader keeps as much.
 const maxWindow = 128 << 20
 
+// writeWindow is how far back what we write refers: who reads it needs as much
+// memory, and who writes it twice as much. More makes archives hardly smaller.
+const writeWindow = 4 << 20
+
 // ErrCorrupt is wrapped by errors about a stream that is not what its name
 // says.
 var ErrCorrupt = errors.New("damaged compressed data")
@@ -35,13 +39,13 @@ var ErrCorrupt = errors.New("damaged compressed data")
 type method struct {
 	extension string
 	read      func(io.Reader) (io.ReadCloser, error)
-	write     func(io.Writer) (io.WriteCloser, error) // nil for one that is only read
+	write     func(w io.Writer, size int64) (io.WriteCloser, error) // nil for one that is only read
 }
 
 var methods = map[string]method{
 	"none": {
 		read:  func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(r), nil },
-		write: func(w io.Writer) (io.WriteCloser, error) { return plain{w}, nil },
+		write: func(w io.Writer, _ int64) (io.WriteCloser, error) { return plain{w}, nil },
 	},
 	"zstd": {
 		extension: ".zst",
@@ -55,23 +59,24 @@ var methods = map[string]method{
 			}
 			return &pooledDecoder{d}, d.Reset(r)
 		},
-		write: func(w io.Writer) (io.WriteCloser, error) {
+		write: func(w io.Writer, size int64) (io.WriteCloser, error) {
 			e, _ := encoders.Get().(*zstd.Encoder)
 			if e == nil {
 				var err error
-				// Two: one compresses while the other hashes.
-				if e, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(2)); err != nil {
+				// Two: one looks for what repeats while the other writes.
+				if e, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(writeWindow), zstd.WithEncoderConcurrency(2)); err != nil {
 					return nil, err
 				}
 			}
-			e.Reset(w)
+			// With the size in front a reader takes no more memory than that.
+			e.ResetContentSize(w, size)
 			return &pooledEncoder{e}, nil
 		},
 	},
 	"gzip": {
 		extension: ".gz",
 		read:      func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) },
-		write:     func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil },
+		write:     func(w io.Writer, _ int64) (io.WriteCloser, error) { return gzip.NewWriter(w), nil },
 	},
 	"xz": {
 		extension: ".xz",
@@ -172,12 +177,14 @@ func NewReader(name string, r io.Reader) (io.ReadCloser, error) {
 	return &reader{d, src}, nil
 }
 
-// NewWriter compresses to w; Close ends the stream, not w.
-func NewWriter(name string, w io.Writer) (io.WriteCloser, error) {
+// NewWriter compresses to w; Close ends the stream, not w. size is how much is
+// going to be written, or less than 0 where that is not known. The same bytes
+// and size always become the same stream.
+func NewWriter(name string, w io.Writer, size int64) (io.WriteCloser, error) {
 	if err := Writable(name); err != nil {
 		return nil, err
 	}
-	return methods[name].write(w)
+	return methods[name].write(w, size)
 }
 
 // source remembers its own error, so that it is not taken for damage.

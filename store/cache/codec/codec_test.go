@@ -5,12 +5,19 @@ package codec_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"os/exec"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"golang.org/x/sync/errgroup"
 
 	"osbuild/store/cache/codec"
 )
@@ -18,7 +25,7 @@ import (
 func compress(t testing.TB, name string, text []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	w, err := codec.NewWriter(name, &b)
+	w, err := codec.NewWriter(name, &b, int64(len(text)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,11 +67,74 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("%s, garbage: %v", name, err)
 		}
 	}
-	if _, err := codec.NewWriter("xz", io.Discard); err == nil {
+	if _, err := codec.NewWriter("xz", io.Discard, -1); err == nil {
 		t.Error("xz is written")
 	}
 	if err := codec.Readable("rar"); err == nil {
 		t.Error("rar is read")
+	}
+}
+
+// TestSame holds that a text always becomes the same stream: whatever was
+// compressed before with the same encoder and is at the same time, in whatever
+// pieces it comes, and on however many processors.
+func TestSame(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	words := make([]string, 500)
+	for k := range words {
+		words[k] = fmt.Sprintf("%x ", r.Uint64()>>r.IntN(64))
+	}
+	var texts [][]byte
+	for _, size := range []int{1, 200, 128 << 10, 128<<10 + 1, 5 << 20} {
+		var b bytes.Buffer
+		for b.Len() < size {
+			b.WriteString(words[r.IntN(len(words))])
+		}
+		texts = append(texts, b.Bytes()[:size])
+		noise := make([]byte, size)
+		for k := range noise {
+			noise[k] = byte(r.Uint32())
+		}
+		texts = append(texts, noise)
+	}
+	for _, name := range []string{"zstd", "gzip"} {
+		t.Run(name, func(t *testing.T) {
+			want := make([][sha256.Size]byte, len(texts))
+			for k, text := range texts {
+				want[k] = sha256.Sum256(compress(t, name, text))
+			}
+			for _, processors := range []int{1, 8} {
+				before := runtime.GOMAXPROCS(processors)
+				var g errgroup.Group
+				for n := range 2 * len(texts) {
+					k, piece := n%len(texts), []int{1000, 1 << 20}[n/len(texts)]
+					g.Go(func() error {
+						h := sha256.New()
+						w, err := codec.NewWriter(name, h, int64(len(texts[k])))
+						if err != nil {
+							return err
+						}
+						for p := range slices.Chunk(texts[k], piece) {
+							if _, err := w.Write(p); err != nil {
+								return err
+							}
+						}
+						if err := w.Close(); err != nil {
+							return err
+						}
+						if [sha256.Size]byte(h.Sum(nil)) != want[k] {
+							return fmt.Errorf("text %d of %d bytes, in pieces of %d, on %d processors: another stream", k, len(texts[k]), piece, processors)
+						}
+						return nil
+					})
+				}
+				err := g.Wait()
+				runtime.GOMAXPROCS(before)
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

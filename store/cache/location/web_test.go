@@ -362,7 +362,7 @@ func TestSaferScheme(t *testing.T) {
 // without it where the connection breaks.
 func TestTransferEncoding(t *testing.T) {
 	var packed bytes.Buffer
-	z, err := codec.NewWriter("zstd", &packed)
+	z, err := codec.NewWriter("zstd", &packed, -1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -126,7 +126,7 @@ func TestUploadRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	var packed bytes.Buffer
-	z, err := codec.NewWriter("zstd", &packed)
+	z, err := codec.NewWriter("zstd", &packed, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
