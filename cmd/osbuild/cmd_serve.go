@@ -5,11 +5,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
+	"osbuild/store"
 	"osbuild/store/cache/origin"
 	"osbuild/store/cache/serve"
 )
@@ -65,7 +69,10 @@ func (o *serveOptions) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	s, lease, err := a.openLease()
+	if token != "" {
+		a.sync = syncBatch // who is told that an upload was taken believes it
+	}
+	s, lease, err := a.openServed(token != "")
 	if err != nil {
 		return err
 	}
@@ -95,4 +102,23 @@ func (o *serveOptions) run(ctx context.Context, a *app, args []string) error {
 	}
 	a.say("stopped")
 	return nil
+}
+
+// openServed opens what is served: a store of this user or, where nobody
+// uploads, one that can only be read.
+func (a *app) openServed(uploads bool) (*store.Store, *store.Lease, error) {
+	s, lease, err := a.openLease()
+	if err == nil || uploads || !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EROFS) {
+		return s, lease, err
+	}
+	root, rootErr := a.rootDir()
+	if rootErr != nil {
+		return nil, nil, rootErr
+	}
+	s, openErr := store.Open(root, store.Options{ReadOnly: true})
+	if openErr != nil {
+		return nil, nil, openErr
+	}
+	a.say("warning: the store at %s can only be read, so nothing keeps its owner from collecting what is being fetched", root)
+	return s, nil, nil
 }

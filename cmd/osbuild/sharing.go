@@ -26,12 +26,16 @@ import (
 func (a *app) openLocation(url, token string) (location.Location, error) {
 	scheme, rest, ok := strings.Cut(url, "://")
 	if !ok {
-		return nil, usagef("%q is no URL of a cache; write for example file:///srv/cache", url)
+		return nil, usagef("%q is no URL of a cache; write for example file:///srv/cache", location.Redacted(url))
 	}
 	switch scheme {
 	case "file":
 		if rest == "" {
 			return nil, usagef("%q names no folder; write for example file:///srv/cache", url)
+		}
+		if strings.ContainsAny(rest, "?#") {
+			// Nix's options would become the name of a folder.
+			return nil, usagef("%q: osbuild knows no options in the URL of a folder", location.Redacted(url))
 		}
 		dir, err := filepath.Abs(rest)
 		if err != nil {
@@ -47,11 +51,15 @@ func (a *app) openLocation(url, token string) (location.Location, error) {
 		return location.NewFolder(dir, disk), nil
 	case "http", "https":
 		if a.offline {
-			return nil, fmt.Errorf("cannot use the cache %s: there is no network (--offline)", url)
+			return nil, fmt.Errorf("cannot use the cache %s: there is no network (--offline)", location.Redacted(url))
 		}
-		return location.NewWeb(url, location.WebOptions{Token: token, TempDir: a.uploadDir})
+		w, err := location.NewWeb(url, location.WebOptions{Token: token, TempDir: a.uploadDir})
+		if err != nil {
+			return nil, usagef("%v", err)
+		}
+		return w, nil
 	}
-	return nil, usagef("%q: caches are at file://, http:// and https:// URLs", url)
+	return nil, usagef("%q: caches are at file://, http:// and https:// URLs", location.Redacted(url))
 }
 
 // trustedMark at a URL's end says that what the cache tells needs no
