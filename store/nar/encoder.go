@@ -26,8 +26,10 @@ type Encoder struct {
 }
 
 // NewEncoder starts an archive on w.
-func NewEncoder(w io.Writer) *Encoder {
-	e := &Encoder{w: w, buf: make([]byte, 0, encoderBuffer)}
+func NewEncoder(w io.Writer) *Encoder { return newEncoder(w, encoderBuffer) }
+
+func newEncoder(w io.Writer, buffer int) *Encoder {
+	e := &Encoder{w: w, buf: make([]byte, 0, buffer)}
 	e.str(magic)
 	return e
 }

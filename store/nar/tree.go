@@ -263,7 +263,12 @@ const readBuffer = 256 << 10
 // FileContents returns the usual Contents: the bytes of the file on disk. It
 // stops within a file, too, when ctx ends.
 func (t *Tree) FileContents(ctx context.Context) Contents {
-	buf := make([]byte, readBuffer)
+	var largest int64
+	for i := range t.Nodes {
+		largest = max(largest, t.Nodes[i].Size)
+	}
+	// One byte more shows that a file has grown.
+	buf := make([]byte, min(readBuffer, largest+1))
 	return func(e *Encoder, n *Node) error {
 		e.OpenFile(n.Size, n.Executable)
 		err := ReadContent(t.Physical(n), n.Size, buf, func(p []byte) ([]byte, error) {
@@ -327,9 +332,23 @@ func Write(ctx context.Context, w io.Writer, path string, f Filter) (int64, erro
 	if err != nil {
 		return 0, err
 	}
-	e := NewEncoder(w)
+	e := newEncoder(w, t.room())
 	err = t.Encode(ctx, e, t.FileContents(ctx), nil)
 	return e.Offset(), err
+}
+
+// room is how large a buffer for the archive need be: most trees are small.
+func (t *Tree) room() int {
+	const framing = 256 // of a node, roughly, without its name and target
+	size := int64(0)
+	for i := range t.Nodes {
+		n := &t.Nodes[i]
+		size += framing + int64(len(n.Path)+len(n.Target)) + n.Size
+		if size >= encoderBuffer {
+			return encoderBuffer
+		}
+	}
+	return int(size)
 }
 
 // Hash returns the SHA-256 and the size of the archive of the tree at path.
