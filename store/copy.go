@@ -20,6 +20,8 @@ const (
 	copyBlocks = 16
 	// blockFiles is how many files at most share a block.
 	blockFiles = 64
+	// copyAhead is how many pieces of a large file are read before their time.
+	copyAhead = 4
 	// copyQueue is how many jobs wait for a writer before the reader writes.
 	copyQueue = 4
 	// copyWriters write while one goroutine reads and hashes: hashing is
@@ -231,21 +233,34 @@ func (c *copier) flush() {
 	}
 }
 
-// readLarge reads a file piece by piece while a writer writes it.
+// readLarge gives the pieces of a file to the archive and to a writer, while
+// another goroutine reads the next ones: hashing takes longest.
 func (c *copier) readLarge(ctx context.Context, src string, size int64, file copyFile, emit func([]byte) error) error {
 	job := copyJob{large: file, pieces: make(chan *block, copyBlocks)}
 	c.jobs <- job
 	defer close(job.pieces)
-	b := c.blocks.get()
-	err := nar.ReadContent(src, size, b.buf[:copyBuffer], func(p []byte) ([]byte, error) {
-		err := emit(p)
-		b.buf = p
+	var (
+		read = make(chan *block, copyAhead)
+		rerr error
+	)
+	go func() {
+		defer close(read)
+		b := c.blocks.get()
+		rerr = nar.ReadContent(src, size, b.buf[:copyBuffer], func(p []byte) ([]byte, error) {
+			b.buf = p
+			read <- b
+			b = c.blocks.get()
+			return b.buf[:copyBuffer], errors.Join(c.failed(), ctx.Err())
+		})
+		c.blocks.put(b)
+	}()
+	for b := range read {
+		if err := emit(b.buf); err != nil {
+			c.fail(err) // which stops the one that reads
+		}
 		job.pieces <- b
-		b = c.blocks.get()
-		return b.buf[:copyBuffer], errors.Join(err, c.failed(), ctx.Err())
-	})
-	c.blocks.put(b)
-	return err
+	}
+	return rerr
 }
 
 // do writes the files of a job. After an error it only takes what comes, so
