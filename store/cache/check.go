@@ -7,6 +7,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -30,8 +32,25 @@ func (p *Puller) acceptable(ctx context.Context, c *Cache, n *narinfo.Narinfo) e
 			return fmt.Errorf("%w: it is not compressed, but its file is another one than its archive", store.ErrWrong)
 		}
 	}
-	_, err := p.Believe(ctx, c, n)
-	return err
+	if _, err := p.Believe(ctx, c, n); err != nil {
+		return err
+	}
+	return possible(n.Info)
+}
+
+// possible refuses what no archive can be, whoever vouches for it.
+func possible(i store.Info) error {
+	if i.NarSize%8 != 0 {
+		return fmt.Errorf("%w: no archive has %d bytes", store.ErrWrong, i.NarSize)
+	}
+	hash, ok := strings.CutPrefix(i.CA, "fixed:r:")
+	if !ok || slices.Contains(i.References, i.Path) {
+		return nil // its address is the hash of something else
+	}
+	if want, err := store.ParseHash(hash); err == nil && want != i.NarHash {
+		return fmt.Errorf("%w: its content address tells: %w", store.ErrWrong, &store.HashMismatchError{Name: string(i.Path), Want: want.String(), Got: i.NarHash.String()})
+	}
+	return nil
 }
 
 // roomFor makes sure that the disk can take what is going to come.
