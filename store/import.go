@@ -76,12 +76,17 @@ func (s *Store) unpack(ctx context.Context, i Info, archive io.Reader, temp stri
 	size := int(min(i.NarSize+1, copyBuffer))
 	buffered := bufio.NewReaderSize(io.TeeReader(limited, check), size)
 	tree, err := s.unpackTree(nar.NewReader(buffered), temp, make([]byte, size))
+	var behind int64
 	if err == nil {
-		_, err = io.Copy(io.Discard, buffered)
+		behind, err = io.Copy(io.Discard, buffered)
 	}
 	switch {
 	case check.size > i.NarSize:
 		return fmt.Errorf("%w: its archive is longer than the %d bytes announced", ErrWrong, i.NarSize)
+	case err == nil && behind > 0:
+		// Announced and hashed, but no part of the tree, whose own archive
+		// would have another hash.
+		return fmt.Errorf("%w: %w: %d bytes follow its end", ErrWrong, nar.ErrFormat, behind)
 	case errors.Is(err, nar.ErrFormat):
 		return fmt.Errorf("%w: %w", ErrWrong, err)
 	case err != nil:
