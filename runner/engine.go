@@ -38,6 +38,9 @@ type process struct {
 	// then failure says why. With a reaper it is closed at the end.
 	settled chan struct{}
 	failure error
+	// reported is how the program ended, where a reaper tells.
+	reaper   bool
+	reported *unix.WaitStatus
 	// ended is closed when the process is gone and has been waited for.
 	ended  chan struct{}
 	status unix.WaitStatus
@@ -98,7 +101,7 @@ func launch(j *job) (*process, error) {
 		code.Release()
 		return nil, namespaceError(err)
 	}
-	return adopt(pp, code, pid, func() error {
+	return adopt(pp, code, pid, j.reaper, func() error {
 		if j.ids.asRoot {
 			return nil
 		}
@@ -112,8 +115,8 @@ func launch(j *job) (*process, error) {
 
 // adopt takes over the process that the first one makes, and lets it go on.
 // between is what the first one waits for. The code is released with the end of
-// the last of them.
-func adopt(pp pipes, code *mount.Code, first int, between func() error) (_ *process, err error) {
+// the last of them. A reaper tells how the program ended.
+func adopt(pp pipes, code *mount.Code, first int, reaper bool, between func() error) (_ *process, err error) {
 	pp.upW.Close()
 	pp.downR.Close()
 	defer pp.downW.Close()
@@ -142,7 +145,7 @@ func adopt(pp pipes, code *mount.Code, first int, between func() error) (_ *proc
 		return nil, stepError(code, rec)
 	}
 	p := &process{
-		pid: int(rec.value), settled: make(chan struct{}), ended: make(chan struct{}), up: pp.upR, code: code,
+		pid: int(rec.value), settled: make(chan struct{}), ended: make(chan struct{}), up: pp.upR, code: code, reaper: reaper,
 	}
 	// Nothing that shares our memory is left when the second one goes on.
 	reapQuietly(first)
@@ -161,24 +164,10 @@ func adopt(pp pipes, code *mount.Code, first int, between func() error) (_ *proc
 
 // follow reads what the process reports and waits for its end.
 func (p *process) follow() {
-	var readers sync.WaitGroup
-	var reported *unix.WaitStatus
-	readers.Go(func() {
-		defer p.up.Close()
-		defer close(p.settled)
-		for {
-			rec, err := readRecord(p.up)
-			switch {
-			case err != nil:
-				return
-			case rec.kind == recordFailure:
-				p.failure = stepError(p.code, rec)
-			case rec.kind == recordStatus:
-				ws := unix.WaitStatus(rec.value)
-				reported = &ws
-			}
-		}
-	})
+	var reader sync.WaitGroup
+	if !p.reaper {
+		reader.Go(p.hear) // somebody may wait for the program to be executed
+	}
 	var ws unix.WaitStatus
 	for {
 		_, err := unix.Wait4(p.pid, &ws, 0, nil)
@@ -186,13 +175,33 @@ func (p *process) follow() {
 			break
 		}
 	}
-	readers.Wait()
+	if p.reaper {
+		p.hear() // the pipe holds the few records
+	}
+	reader.Wait()
 	p.code.Release()
-	p.status = ws
-	if reported != nil {
-		p.status = *reported
+	if p.status = ws; p.reported != nil {
+		p.status = *p.reported
 	}
 	close(p.ended)
+}
+
+// hear reads all reports.
+func (p *process) hear() {
+	defer p.up.Close()
+	defer close(p.settled)
+	for {
+		rec, err := readRecord(p.up)
+		switch {
+		case err != nil:
+			return
+		case rec.kind == recordFailure:
+			p.failure = stepError(p.code, rec)
+		case rec.kind == recordStatus:
+			ws := unix.WaitStatus(rec.value)
+			p.reported = &ws
+		}
+	}
 }
 
 // wait returns how the program ended. A failure to start it is an error.
@@ -338,13 +347,13 @@ func writeMaps(pid int, i ids) error {
 		return runHelpers(pid, i.outer)
 	}
 	write := func(name, text string) error {
-		f, err := os.OpenFile(fmt.Sprintf("/proc/%d/%s", pid, name), os.O_WRONLY, 0)
+		fd, err := unix.Open(fmt.Sprintf("/proc/%d/%s", pid, name), unix.O_WRONLY|unix.O_CLOEXEC, 0)
 		if err == nil {
-			_, err = f.WriteString(text)
-			f.Close()
+			_, err = unix.Write(fd, []byte(text))
+			unix.Close(fd)
 		}
 		if err != nil {
-			return fmt.Errorf("cannot map ids: %w", err)
+			return fmt.Errorf("cannot map ids: %s: %w", name, err)
 		}
 		return nil
 	}

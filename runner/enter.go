@@ -311,7 +311,7 @@ func (e *entrance) start(ctx context.Context) (*process, error) {
 			return nil, fmt.Errorf("cannot fork: %w", err)
 		}
 		giveUp := func() {}
-		p, err := adopt(pp, code, pid, func() error {
+		p, err := adopt(pp, code, pid, false, func() error {
 			fd, err := unix.PidfdOpen(pid, 0)
 			if err != nil {
 				return fmt.Errorf("cannot start the process: %w", err)

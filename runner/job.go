@@ -59,14 +59,23 @@ type pipes struct {
 }
 
 func newPipes() (p pipes, err error) {
-	if p.upR, p.upW, err = os.Pipe(); err == nil {
-		if p.downR, p.downW, err = os.Pipe(); err == nil {
+	if p.upR, p.upW, err = newPipe(); err == nil {
+		if p.downR, p.downW, err = newPipe(); err == nil {
 			return p, nil
 		}
 		p.upR.Close()
 		p.upW.Close()
 	}
 	return p, fmt.Errorf("cannot make pipes: %w", err)
+}
+
+// newPipe is os.Pipe for ends that a child gets the numbers of, and so block.
+func newPipe() (r, w *os.File, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(fds[0]), "|0"), os.NewFile(uintptr(fds[1]), "|1"), nil
 }
 
 func (p pipes) close() {
