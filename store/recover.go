@@ -78,14 +78,20 @@ func (s *Store) pendingOf(boots []string) (sessions map[string]bool, records map
 			if err != nil {
 				return nil, nil, err
 			}
-			for line := range strings.Lines(string(text)) {
-				if f := strings.Fields(line); len(f) == 3 && f[0] == "record" && strings.HasSuffix(line, "\n") {
-					records[f[1]] = append(records[f[1]], f[2])
-				}
-			}
+			pendingRecords(string(text), records)
 		}
 	}
 	return sessions, records, nil
+}
+
+// pendingRecords adds the records that a session lists, with their hashes. The
+// last line may be torn.
+func pendingRecords(text string, records map[string][]string) {
+	for line := range strings.Lines(text) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "record" && strings.HasSuffix(line, "\n") {
+			records[f[1]] = append(records[f[1]], f[2])
+		}
+	}
 }
 
 // suspects returns the items of these sessions, and the files that are no

@@ -59,16 +59,19 @@ func (s *Store) leases() ([]leaseState, error) {
 	return out, nil
 }
 
-// read fills in what a living lease protects. Torn lines name nothing.
+// read fills in what a living lease protects.
 func (st *leaseState) read(f *os.File) error {
 	data, err := os.ReadFile(f.Name())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	header, rest, _ := strings.Cut(string(data), "\n")
+	st.parse(string(data))
+	return nil
+}
+
+// parse reads the text of a lease. Torn lines name nothing.
+func (st *leaseState) parse(text string) {
+	header, rest, _ := strings.Cut(text, "\n")
 	var h leaseHeader
 	if json.Unmarshal([]byte(header), &h) == nil {
 		st.label = fmt.Sprintf("%s (process %d)", h.Purpose, h.PID)
@@ -78,7 +81,6 @@ func (st *leaseState) read(f *os.File) error {
 			st.paths = append(st.paths, p)
 		}
 	}
-	return nil
 }
 
 // sweepDead removes what processes left behind that died: their temporary
