@@ -49,6 +49,7 @@ type pushed struct {
 	Paths     []store.Path `json:"paths"`
 	Items     int          `json:"items"`
 	Present   int          `json:"present"`
+	Signed    int          `json:"signed,omitempty"`
 	Bytes     int64        `json:"bytes"`
 	FileBytes int64        `json:"fileBytes"`
 }
@@ -101,11 +102,14 @@ func (o *pushOptions) run(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	a.say("pushed %s, %s, compressed %s; %s there before", count(r.Items, "item"), size(r.Bytes), size(r.FileBytes), wasOrWere(r.Present))
+	if r.Signed > 0 {
+		a.say("signed %s of these", count(r.Signed, "item"))
+	}
 	if builds > 0 {
 		a.say("told of %s", count(builds, "build"))
 	}
 	if a.json {
-		return a.printJSON(pushed{paths, r.Items, r.Present, r.Bytes, r.FileBytes})
+		return a.printJSON(pushed{paths, r.Items, r.Present, r.Signed, r.Bytes, r.FileBytes})
 	}
 	return a.printPaths(paths)
 }

@@ -6,6 +6,7 @@ package cache
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -43,12 +44,13 @@ type PushOptions struct {
 type PushResult struct {
 	Items     int   // that were pushed
 	Present   int   // that were there already
+	Signed    int   // of those, to which a signature was added
 	Bytes     int64 // of the archives
 	FileBytes int64 // of the files
 }
 
 // Push makes the closures of paths, which the caller keeps alive, be in the
-// cache. What is there is left alone. Narinfos come after all archives, and
+// cache. What is there is left alone, but that it is signed, too. Narinfos come after all archives, and
 // references before what refers to them, so that the cache never tells of an
 // item whose closure it lacks.
 func Push(ctx context.Context, s *store.Store, c *Cache, paths []store.Path, o PushOptions) (PushResult, error) {
@@ -81,6 +83,9 @@ type push struct {
 
 func (p *push) run(ctx context.Context, infos []store.Info) error {
 	missing, err := p.missing(ctx, infos)
+	if err == nil && len(missing) == 0 && p.result.Signed > 0 {
+		return p.c.Location.Sync()
+	}
 	if err != nil || len(missing) == 0 {
 		return err
 	}
@@ -132,12 +137,14 @@ func (p *push) run(ctx context.Context, infos []store.Info) error {
 
 // missing gives the items that the cache lacks.
 func (p *push) missing(ctx context.Context, infos []store.Info) ([]store.Info, error) {
-	has := make([]bool, len(infos))
+	has, added := make([]bool, len(infos)), make([]bool, len(infos))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(questions)
 	for k, i := range infos {
 		g.Go(func() (err error) {
-			has[k], err = p.c.Location.Has(gctx, narinfo.Name(i.Path))
+			if has[k], err = p.c.Location.Has(gctx, narinfo.Name(i.Path)); has[k] && p.o.Key != nil {
+				added[k], err = p.countersign(gctx, i)
+			}
 			return err
 		})
 	}
@@ -148,11 +155,35 @@ func (p *push) missing(ctx context.Context, infos []store.Info) ([]store.Info, e
 	for k, i := range infos {
 		if has[k] {
 			p.result.Present++
+			p.result.Signed += one(added[k])
 		} else {
 			missing = append(missing, i)
 		}
 	}
 	return missing, nil
+}
+
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// countersign adds a signature to what the cache says of an item, where it
+// says the same as the store: so several can vouch for one item.
+func (p *push) countersign(ctx context.Context, i store.Info) (added bool, err error) {
+	n, err := p.c.Narinfo(ctx, i.Path)
+	if errors.Is(err, store.ErrWrong) || err == nil && signature.Item(n.Info) != signature.Item(i) {
+		return false, nil // whoever pulls it will be told
+	}
+	sig := p.o.Key.Sign(signature.Item(i))
+	if err != nil || slices.Contains(n.Sigs, sig) {
+		return false, err
+	}
+	n.Sigs = append(slices.Clone(n.Sigs), sig)
+	slices.Sort(n.Sigs)
+	return true, location.Write(ctx, p.c.Location, narinfo.Name(i.Path), n.Encode())
 }
 
 // archive pushes the archive of one item and gives its narinfo, which is not

@@ -34,6 +34,8 @@ import (
 const (
 	maxUpload = 64 << 30
 	maxText   = 64 << 20
+	// mostSignatures bounds those of one thing.
+	mostSignatures = 64
 )
 
 // refusal is an answer to an upload that is not taken.
@@ -202,7 +204,7 @@ func (s *Server) takeFrom(r *http.Request, l *store.Lease, n narinfo.Narinfo) er
 		if have.NarHash != n.NarHash {
 			return refused(http.StatusConflict, "%s is here already, with other bytes", n.Path)
 		}
-		return nil
+		return s.countersign(r, have, n)
 	}
 	if err := s.acceptable(n); err != nil {
 		return refused(http.StatusUnprocessableEntity, "%v", err)
@@ -226,6 +228,28 @@ func (s *Server) takeFrom(r *http.Request, l *store.Lease, n narinfo.Narinfo) er
 		err = errors.Join(err, s.uploads.drop(n.URL))
 	}
 	return err
+}
+
+// countersign adds the signatures of an upload to an item that is here, so that
+// several can vouch for it. Whose count is decided by who reads them.
+func (s *Server) countersign(r *http.Request, have store.Info, n narinfo.Narinfo) error {
+	var more []string
+	for _, sig := range n.Sigs {
+		if !slices.Contains(have.Sigs, sig) {
+			more = append(more, sig)
+		}
+	}
+	if len(more) == 0 || signature.Item(have) != signature.Item(n.Info) {
+		return nil
+	}
+	if len(have.Sigs)+len(more) > mostSignatures {
+		return refused(http.StatusUnprocessableEntity, "more than %d signatures are not taken", mostSignatures)
+	}
+	st := s.Origin.Store
+	if err := st.AddSignatures(r.Context(), n.Path, more...); err != nil {
+		return err
+	}
+	return s.syncing.do(st.Sync)
 }
 
 // acceptable says whether an item may be registered, as far as its narinfo
@@ -324,9 +348,8 @@ func (s *Server) record(n cache.Realisation) error {
 			}
 		}
 	}
-	const most = 64
-	if len(n.Signatures) > most {
-		return refused(http.StatusUnprocessableEntity, "more than %d signatures are not taken", most)
+	if len(n.Signatures) > mostSignatures {
+		return refused(http.StatusUnprocessableEntity, "more than %d signatures are not taken", mostSignatures)
 	}
 	return s.Origin.Store.PutRecord(origin.SharedRecords, n.Resolved, n.Encode())
 }
