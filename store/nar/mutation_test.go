@@ -229,3 +229,21 @@ func TestMutations(t *testing.T) {
 		t.Error("the mutations show nothing")
 	}
 }
+
+// The same of any bytes.
+func FuzzGrammar(f *testing.F) {
+	for _, list := range seeds() {
+		parts := make([]any, len(list))
+		for k, w := range list {
+			parts[k] = w
+		}
+		f.Add(raw(parts...))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		in := bytes.NewReader(b)
+		_, err := read(in)
+		if want, got := sound(b), err == nil && in.Len() == 0; got != want {
+			t.Errorf("%v, %d are left, by the grammar it is sound: %t\n%q", err, in.Len(), want, b)
+		}
+	})
+}

@@ -124,3 +124,24 @@ func FuzzKeys(f *testing.F) {
 		}
 	})
 }
+
+// FuzzSigned holds that a signature is one of its text alone, and that whatever
+// stands beside it changes nothing.
+func FuzzSigned(f *testing.F) {
+	secret, err := signature.ParseSecret(nixSecret)
+	if err != nil {
+		f.Fatal(err)
+	}
+	trust := signature.Trust{secret.Public()}
+	f.Add("1;/osbuild/store/x;sha256:y;1;", "1;/osbuild/store/x;sha256:y;12;", "test-1:AAAA")
+	f.Add("", "a", "")
+	f.Fuzz(func(t *testing.T, text, other, beside string) {
+		sig := secret.Sign(text)
+		if got := trust.Signers(text, []string{beside, sig, beside}); !slices.Equal(got, []string{"test-1"}) {
+			t.Errorf("of %q beside %q: %q", text, beside, got)
+		}
+		if got := trust.Signers(other, []string{sig, beside}); text != other && beside != secret.Sign(other) && len(got) > 0 {
+			t.Errorf("the signature of %q is one of %q", text, other)
+		}
+	})
+}
