@@ -213,30 +213,31 @@ func (c *collection) referrers() map[Path][]Path {
 func (c *collection) sweep(used map[Path]time.Time, limit int64) {
 	type entry struct {
 		used, size int64
+		start      uint64
 		path       Path
 		refs       []Path
 	}
 	order := make([]entry, 0, len(c.infos))
 	for p, i := range c.infos {
 		if !c.alive(p) {
-			order = append(order, entry{used[p].UnixNano(), i.NarSize, p, i.References})
+			order = append(order, entry{used[p].UnixNano(), i.NarSize, digestStart(p), p, i.References})
 		}
 	}
 	slices.SortFunc(order, func(a, b entry) int {
-		if a.used != b.used {
+		switch {
+		case a.used != b.used:
 			return cmp.Compare(a.used, b.used)
+		case a.start != b.start:
+			return cmp.Compare(a.start, b.start)
 		}
 		return strings.Compare(string(a.path), string(b.path))
 	})
 	// Numbers stand for the dead: there may be very many.
-	number := make(map[Path]int32, len(order))
-	for k, e := range order {
-		number[e.path] = int32(k)
-	}
+	numbers := newNumbering(len(order), func(k int32) Path { return order[k].path })
 	var arrows []arrow
 	for k, e := range order {
 		for _, r := range e.refs {
-			if n, dead := number[r]; dead && int(n) != k {
+			if n := numbers.of(r); n >= 0 && int(n) != k {
 				arrows = append(arrows, arrow{int32(k), n})
 			}
 		}

@@ -209,6 +209,7 @@ func spread(n, some int64, do func(k int64)) {
 }
 
 func TestKill(t *testing.T) {
+	t.Parallel()
 	src, dir := crashSource(t), fastDir(t)
 	n := countOps(t, src)
 	runs := int64(60)
@@ -236,6 +237,7 @@ func TestKill(t *testing.T) {
 }
 
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	src, dir := crashSource(t), fastDir(t)
 	n := countOps(t, src)
 	runs := n

@@ -326,6 +326,7 @@ func expectTidyButFiles(t *testing.T, s *store.Store) {
 }
 
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	dir := fastDir(t)
 	src := dir + "/src"
 	writeTreeAt(t, src, map[string]string{"file": "content\n", "big": strings.Repeat("0123456789abcdef", 20_000), "dir/sub/x": "#!x", "dir/l": "-> sub/x", "empty/": ""})

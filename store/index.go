@@ -109,7 +109,7 @@ func sortedKeys(infos map[Path]Info) []Path {
 	}
 	entries := make([]entry, 0, len(infos))
 	for p := range infos {
-		entries = append(entries, entry{binary.BigEndian.Uint64([]byte(p.Digest())), p})
+		entries = append(entries, entry{digestStart(p), p})
 	}
 	slices.SortFunc(entries, func(a, b entry) int {
 		if a.start != b.start {

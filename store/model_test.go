@@ -26,7 +26,7 @@ import (
 const envLong = "OSBUILD_TEST_LONG"
 
 // Otherwise they work this long.
-const modelTime = 6 * time.Second
+const modelTime = 30 * time.Second
 
 func modelDuration(t *testing.T) time.Duration {
 	t.Helper()
@@ -42,11 +42,13 @@ func modelDuration(t *testing.T) time.Duration {
 }
 
 // A model worker does steps of chance on a store, beside others, until it is
-// killed or told to stop. It prints a letter for each step that is done.
+// killed or told to stop. It prints a letter for each step that is done, and
+// for each thing that it has checked.
 type modelWorker struct {
-	store *store.Store
-	rand  *rand.Rand
-	links string // folder of the worker's own roots
+	store   *store.Store
+	rand    *rand.Rand
+	links   string // folder of the worker's own roots
+	checked []byte // letters, not printed yet
 }
 
 // step is one kind of work: its letter, its name, and how often it is chosen.
@@ -70,6 +72,31 @@ var steps = []step{
 	{'i', "index dropped", 1, (*modelWorker).dropIndex},
 	{'f', "fsck", 1, (*modelWorker).fsck},
 	{'n', "reopen", 1, (*modelWorker).reopen},
+}
+
+// What workers check, and kinds of verify and gc.
+const (
+	underLease    = 'L'
+	ofRoot        = 'R'
+	itemVerified  = 'V'
+	contentsToo   = 'C'
+	itemCollected = 'G'
+)
+
+var checks = []struct {
+	letter byte
+	name   string
+}{
+	{underLease, "closures under a lease"},
+	{ofRoot, "closures of roots"},
+	{itemVerified, "items verified"},
+	{contentsToo, "items hashed"},
+	{itemCollected, "items collected"},
+}
+
+// note notes that n things were checked.
+func (w *modelWorker) note(letter byte, n int) {
+	w.checked = append(w.checked, bytes.Repeat([]byte{letter}, n)...)
 }
 
 // modelChild is a worker's process: its argument is a seed, how many operations
@@ -105,13 +132,14 @@ func modelChild(arg string) error {
 			if err := st.do(w, ctx); err != nil {
 				return fmt.Errorf("%s: %w", st.name, err)
 			}
-			if _, err := os.Stdout.Write([]byte{st.letter}); err != nil {
+			if _, err := os.Stdout.Write(append(w.checked, st.letter)); err != nil {
 				return err
 			}
+			w.checked = w.checked[:0]
 			break
 		}
 	}
-	return s.Sync()
+	return w.store.Sync()
 }
 
 // leased does something under a lease of its own.
@@ -150,6 +178,7 @@ func (w *modelWorker) items(ctx context.Context, l *store.Lease, built bool) (st
 			return "", fmt.Errorf("under a lease: %w", err)
 		}
 	}
+	w.note(underLease, len(all))
 	return all[len(all)-1], nil
 }
 
@@ -192,6 +221,7 @@ func (w *modelWorker) build(ctx context.Context) error {
 				return err
 			}
 			if w.store.Valid(p) {
+				w.note(underLease, 1)
 				return whole(w.store, p)
 			}
 		} else if !errors.Is(err, store.ErrNotFound) {
@@ -230,27 +260,31 @@ func (w *modelWorker) unroot(context.Context) error {
 
 // roots checks that what the worker's own roots lead to is whole: nobody else
 // removes them.
-func (w *modelWorker) roots(context.Context) error { return wholeRoots(w.store, w.links) }
+func (w *modelWorker) roots(context.Context) error {
+	n, err := wholeRoots(w.store, w.links)
+	w.note(ofRoot, n)
+	return err
+}
 
-func wholeRoots(s *store.Store, links string) error {
+func wholeRoots(s *store.Store, links string) (n int, err error) {
 	list, err := filepath.Glob(links + "/root?")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, link := range list {
 		target, err := os.Readlink(link)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		p, _, err := s.Resolve(target)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if err := whole(s, p); err != nil {
-			return fmt.Errorf("root %s: %w", link, err)
+			return 0, fmt.Errorf("root %s: %w", link, err)
 		}
 	}
-	return nil
+	return len(list), nil
 }
 
 func (w *modelWorker) gc(ctx context.Context) error {
@@ -263,12 +297,17 @@ func (w *modelWorker) gc(ctx context.Context) error {
 	case 2:
 		o.MinAge = time.Hour
 	}
-	_, err := w.store.GC(ctx, o)
+	r, err := w.store.GC(ctx, o)
+	if !o.DryRun {
+		w.note(itemCollected, len(r.Freed))
+	}
 	return err
 }
 
 func (w *modelWorker) verify(ctx context.Context) error {
-	r, err := w.store.Verify(ctx, store.VerifyOptions{Contents: w.rand.IntN(2) == 0})
+	o := store.VerifyOptions{Contents: w.rand.IntN(2) == 0, Jobs: w.rand.IntN(4)}
+	r, err := w.store.Verify(ctx, o)
+	w.note(map[bool]byte{false: itemVerified, true: contentsToo}[o.Contents], r.Checked)
 	if len(r.Problems) > 0 {
 		return fmt.Errorf("problems: %v", r.Problems)
 	}
@@ -297,7 +336,7 @@ func (w *modelWorker) reopen(context.Context) error {
 	if err := w.store.Sync(); err != nil {
 		return err
 	}
-	s, err := store.Open(w.store.Root(), store.Options{})
+	s, err := store.Open(w.store.Root(), store.Options{Lazy: w.rand.IntN(2) == 0})
 	if err == nil {
 		w.store = s
 	}
@@ -309,6 +348,7 @@ func (w *modelWorker) reopen(context.Context) error {
 // lease is valid, what is valid has its tree and its references, and after a
 // collection nothing is left that nobody needs.
 func TestModel(t *testing.T) {
+	t.Parallel() // the work is that of other processes
 	const slots = 4
 	long := modelDuration(t)
 	if testing.Short() {
@@ -323,7 +363,7 @@ func TestModel(t *testing.T) {
 		wg    sync.WaitGroup
 		mu    sync.Mutex
 		done  = make(map[byte]int)
-		kills int
+		kills = make(map[string]int)
 		runs  int
 	)
 	for slot := range slots {
@@ -334,14 +374,14 @@ func TestModel(t *testing.T) {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(seed, uint64(slot)))
 			for k := 0; time.Now().Before(end) && !t.Failed(); k++ {
-				out, wasKilled, err := runModel(r, root, links, end)
+				out, kill, err := runModel(r, root, links, end)
 				mu.Lock()
 				for _, letter := range out {
 					done[letter]++
 				}
 				runs++
-				if wasKilled {
-					kills++
+				if kill != "" {
+					kills[kill]++
 				}
 				mu.Unlock()
 				if err != nil {
@@ -355,9 +395,11 @@ func TestModel(t *testing.T) {
 	mustVerify(t, s)
 	for slot := range slots {
 		links := fmt.Sprintf("%s/links%d", dir, slot)
-		if err := wholeRoots(s, links); err != nil {
+		n, err := wholeRoots(s, links)
+		if err != nil {
 			t.Error(err)
 		}
+		done[ofRoot] += n
 		if err := os.RemoveAll(links); err != nil {
 			t.Error(err)
 		}
@@ -374,21 +416,33 @@ func TestModel(t *testing.T) {
 	for _, st := range steps {
 		counts = append(counts, fmt.Sprintf("%s %d", st.name, done[st.letter]))
 	}
-	t.Logf("%d processes, %d of them killed; %s", runs, kills, strings.Join(counts, ", "))
+	t.Logf("steps: %s", strings.Join(counts, ", "))
+	counts = nil
+	for _, c := range checks {
+		counts = append(counts, fmt.Sprintf("%s %d", c.name, done[c.letter]))
+	}
+	t.Logf("checks: %s", strings.Join(counts, ", "))
+	t.Logf("%d processes, %d of them killed at an operation, %d at any time", runs, kills[atOperation], kills[atAnyTime])
 }
+
+// Kinds of kills.
+const (
+	atOperation = "operation"
+	atAnyTime   = "any time"
+)
 
 // modelLife is how long a worker works that is not killed.
 const modelLife = 2 * time.Second
 
 // runModel runs a worker to its end, which may be a sudden one.
-func runModel(r *rand.Rand, root, links string, end time.Time) (out []byte, wasKilled bool, err error) {
+func runModel(r *rand.Rand, root, links string, end time.Time) (out []byte, kill string, err error) {
 	fatal, sudden := 0, time.Duration(0)
 	if life := time.Now().Add(modelLife); life.Before(end) {
 		end = life
 	}
 	switch r.IntN(3) {
 	case 0:
-		fatal = 1 + r.IntN(1000)
+		fatal = 1 + r.IntN(300)
 	case 1:
 		sudden = time.Duration(r.IntN(1000)) * time.Millisecond
 	}
@@ -397,18 +451,20 @@ func runModel(r *rand.Rand, root, links string, end time.Time) (out []byte, wasK
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Start(); err != nil {
-		return nil, false, err
+		return nil, "", err
 	}
 	if sudden > 0 {
 		timer := time.AfterFunc(sudden, func() { _ = cmd.Process.Kill() })
 		defer timer.Stop()
 	}
 	err = cmd.Wait()
-	if fatal+int(sudden) > 0 && killed(err) {
-		return stdout.Bytes(), true, nil
-	}
-	if err != nil || stderr.Len() > 0 {
+	switch {
+	case fatal > 0 && killed(err):
+		return stdout.Bytes(), atOperation, nil
+	case sudden > 0 && killed(err):
+		return stdout.Bytes(), atAnyTime, nil
+	case err != nil || stderr.Len() > 0:
 		err = fmt.Errorf("%w\n%s", err, stderr.Bytes())
 	}
-	return stdout.Bytes(), false, err
+	return stdout.Bytes(), "", err
 }

@@ -181,6 +181,7 @@ func addOne(root, link string, k, n int) (err error) {
 // Eight processes add while collections run all the time: nothing is lost, and
 // nobody says a word.
 func TestAddsAndCollections(t *testing.T) {
+	t.Parallel()
 	dir := fastDir(t)
 	root, links := dir+"/root", dir+"/links"
 	if err := os.Mkdir(links, 0o755); err != nil {

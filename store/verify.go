@@ -123,7 +123,7 @@ func (s *Store) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 		return r, err
 	}
 	if l != nil {
-		if r.Stray, err = s.strayTrees(); err != nil {
+		if r.Stray, err = s.strayTrees(infos); err != nil {
 			return r, err
 		}
 	}
@@ -145,8 +145,14 @@ func scannerOf(infos map[Path]Info) (*refscan.Scanner, error) {
 }
 
 // strayTrees lists what lies in the store folder and is no item, nor on its way
-// to be one, nor what a root or an item needs: what a collection takes.
-func (s *Store) strayTrees() (stray []string, err error) {
+// to be one, nor what a root or an item needs: what a collection takes. infos
+// are those of a moment ago; where they describe all that is there, nobody is
+// made to wait.
+func (s *Store) strayTrees(infos map[Path]Info) (stray []string, err error) {
+	c := &collection{infos: infos}
+	if err := s.findStray(c); err != nil || len(c.stray) == 0 {
+		return nil, err
+	}
 	err = s.collector.with(s, unix.LOCK_EX, func() error {
 		c, err := s.inUse(nil)
 		if err != nil {
