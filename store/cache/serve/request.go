@@ -24,8 +24,19 @@ func tidyRange(r *http.Request) {
 		r.Header.Del("Range")
 		return
 	}
-	r.Header.Set("Range", "bytes="+parts)
+	list := strings.Split(parts, ",")
+	for k, part := range list {
+		// The last no bytes are a range that cannot be had, as one behind the
+		// end is, and not one of no length (section 14.1.2).
+		if zeros, ok := strings.CutPrefix(strings.TrimSpace(part), "-"); ok && zeros != "" && strings.Trim(zeros, "0") == "" {
+			list[k] = behindAll
+		}
+	}
+	r.Header.Set("Range", "bytes="+strings.Join(list, ","))
 }
+
+// behindAll is a range that no file has.
+const behindAll = "9223372036854775807-"
 
 // accepts says whether a client understands an encoding.
 func accepts(h http.Header, encoding string) bool {

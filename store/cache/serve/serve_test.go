@@ -222,6 +222,8 @@ func TestRanges(t *testing.T) {
 			{fmt.Sprintf("bytes=%d-", size-1), 206, size - 1, size - 1},
 			{fmt.Sprintf("bytes=%d-", size), 416, 0, -1},
 			{"bytes=5-3", 416, 0, -1},
+			{"bytes=-0", 416, 0, -1},
+			{"bytes=-00, 7-", 206, 7, size - 1},
 			{"Bytes=7-", 206, 7, size - 1},
 			{"bytes=1-x", 416, 0, -1},
 			{"lines=1-2", 200, 0, size - 1},
@@ -264,14 +266,14 @@ func TestFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := strings.Repeat("0a", 32)
+	key, foreign := strings.Repeat("0a", 32), strings.Repeat("0c", 32)
 	s := start(t, from, func(s *serve.Server) {
 		s.Origin.Key, s.Origin.Priority = &secret, 7
-		s.Origin.Built = func(resolved string) (map[string]store.Path, error) {
-			if resolved != key {
-				return nil, store.ErrNotFound
+		s.Origin.Built = func(resolved string) (map[string]store.Path, bool, error) {
+			if resolved != key && resolved != foreign {
+				return nil, false, store.ErrNotFound
 			}
-			return map[string]store.Path{"out": top}, nil
+			return map[string]store.Path{"out": top}, resolved == key, nil
 		}
 	})
 	w := s.location(t, "")
@@ -291,6 +293,10 @@ func TestFiles(t *testing.T) {
 	}
 	r, err := c.Realisation(t.Context(), key)
 	if err != nil || r.Outputs["out"] != top || !slices.Equal(trust.Signers(r.Fingerprint(), r.Signatures), []string{"server-1"}) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	// What was built elsewhere the server does not vouch for.
+	if r, err = c.Realisation(t.Context(), foreign); err != nil || r.Outputs["out"] != top || len(r.Signatures) > 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	for _, name := range []string{
