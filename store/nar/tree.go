@@ -47,7 +47,7 @@ func (e *SpecialFileError) Error() string {
 // List reads the tree at root, which is not followed if it is a link. It
 // reads names, stats and link targets, not contents.
 func List(ctx context.Context, root string, f Filter) (*Tree, error) {
-	l := lister{tree: &Tree{Root: root}, filter: f, names: make([]byte, 32<<10)}
+	l := lister{tree: &Tree{Root: root}, filter: f}
 	return l.tree, l.add(ctx, unix.AT_FDCWD, root, "", 0)
 }
 
@@ -56,7 +56,17 @@ func List(ctx context.Context, root string, f Filter) (*Tree, error) {
 type lister struct {
 	tree   *Tree
 	filter Filter
-	names  []byte // of one read of a folder
+	buf    []byte // for names and targets, made when needed
+}
+
+// listBuffer holds a target, and the names of a folder of some 200 entries.
+const listBuffer = 8 << 10
+
+func (l *lister) buffer() []byte {
+	if l.buf == nil {
+		l.buf = make([]byte, listBuffer)
+	}
+	return l.buf
 }
 
 // add adds the entry name of the open folder dir, and what is below it.
@@ -73,7 +83,7 @@ func (l *lister) add(ctx context.Context, dir int, name, rel string, depth int) 
 		n.Type = Directory
 	case unix.S_IFLNK:
 		n.Type = Symlink
-		target, err := readlink(dir, name)
+		target, err := l.readlink(dir, name)
 		if err != nil {
 			return fmt.Errorf("cannot archive: %w", l.error("readlink", rel, err))
 		}
@@ -131,10 +141,11 @@ func (l *lister) folder(ctx context.Context, dir int, name, rel string, depth in
 // children returns the paths of the entries of an open folder, sorted by
 // name, bytewise: the prefix is the same for all.
 func (l *lister) children(fd int, prefix string) (paths []string, err error) {
+	buf := l.buffer()
 	for {
 		var n int
 		err := retry(func() (err error) {
-			n, err = unix.ReadDirent(fd, l.names)
+			n, err = unix.ReadDirent(fd, buf)
 			return err
 		})
 		if err != nil {
@@ -143,7 +154,7 @@ func (l *lister) children(fd int, prefix string) (paths []string, err error) {
 		if n == 0 {
 			break
 		}
-		for b := l.names[:n]; len(b) > 0; {
+		for b := buf[:n]; len(b) > 0; {
 			// A struct linux_dirent64, see getdents(2): the length of the record
 			// stands at 16, the name, which ends with NUL bytes, at 19.
 			record := b[:binary.NativeEndian.Uint16(b[16:])]
@@ -162,8 +173,8 @@ func (l *lister) error(op, rel string, err error) error {
 	return &os.PathError{Op: op, Path: l.tree.physical(rel), Err: err}
 }
 
-func readlink(dir int, name string) (string, error) {
-	buf := make([]byte, MaxTarget+1)
+func (l *lister) readlink(dir int, name string) (string, error) {
+	buf := l.buffer()[:MaxTarget+1]
 	var n int
 	err := retry(func() (err error) {
 		n, err = unix.Readlinkat(dir, name, buf)
