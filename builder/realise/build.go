@@ -159,7 +159,7 @@ func (b *build) substitute() (outputs, error) {
 			return nil, err
 		}
 		if outs != nil {
-			return b.s.register(b, outs)
+			return b.s.register(b, outs, true)
 		}
 	}
 	return nil, nil
@@ -194,7 +194,7 @@ func (b *build) make() (outputs, error) {
 	b.event(Event{Kind: EventStart})
 	outs, err := b.attempt((*attempt).keepOutputs)
 	if err == nil {
-		outs, err = b.s.register(b, outs)
+		outs, err = b.s.register(b, outs, false)
 	}
 	if err != nil {
 		b.event(Event{Kind: EventFailed, Duration: time.Since(start), Detail: firstLine(err)})

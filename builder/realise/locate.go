@@ -154,7 +154,7 @@ func (s *session) fetchLocated(k derivation.Key, d *derivation.Derivation) (outp
 	if found.build == nil {
 		return found.outs, nil
 	}
-	outs, err := s.register(found.build, found.outs)
+	outs, err := s.register(found.build, found.outs, true)
 	if err != nil {
 		return nil, err
 	}

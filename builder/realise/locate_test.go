@@ -94,7 +94,7 @@ func TestLocated(t *testing.T) {
 	all := map[string]map[string]store.Path{}
 	for _, r := range trace {
 		all[string(r.Resolved)] = r.Outputs
-		if outs, err := realise.Recorded(elsewhere.store, string(r.Resolved)); err != nil || outs["out"] != r.Outputs["out"] {
+		if outs, here, err := realise.Recorded(elsewhere.store, string(r.Resolved)); err != nil || !here || outs["out"] != r.Outputs["out"] {
 			t.Errorf("recorded: %v, %v", outs, err)
 		}
 	}
@@ -154,6 +154,13 @@ func TestLocated(t *testing.T) {
 			slices.Sort(sub.fetched)
 			if got := strings.Join(sub.fetched, " "); got != c.fetched || built != c.built {
 				t.Errorf("fetched %q, built %q; want %q and %q", got, built, c.fetched, c.built)
+			}
+			// Who built what is recorded.
+			for key, outs := range all {
+				name := outs["out"].Name()
+				if _, here, err := realise.Recorded(w.store, key); err == nil && here != slices.Contains(strings.Fields(c.built), name) {
+					t.Errorf("%s: built here: %v", name, here)
+				}
 			}
 			// It is remembered.
 			sub.fetched = nil
@@ -221,12 +228,12 @@ func TestRecorded(t *testing.T) {
 		if err := w.store.PutRecord("realised", key, []byte(text)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := realise.Recorded(w.store, key); !errors.Is(err, store.ErrNotFound) {
+		if _, _, err := realise.Recorded(w.store, key); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 	for _, bad := range []string{"", "x", "../realised/x", strings.Repeat("0b", 32)} {
-		if _, err := realise.Recorded(w.store, bad); !errors.Is(err, store.ErrNotFound) {
+		if _, _, err := realise.Recorded(w.store, bad); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}

@@ -33,6 +33,9 @@ type realised struct {
 	// Resolved is the resolved key, in memo records.
 	Resolved derivation.Key `json:"resolved,omitempty"`
 	Outputs  outputs        `json:"outputs"`
+	// Elsewhere says that others built it, in records of what was realised:
+	// who shares it must not vouch for it.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 }
 
 func (r realised) encode() []byte {
@@ -94,12 +97,13 @@ func (s *session) realisation(b *build) (outputs, error) {
 
 // register records what a build gave. Where an earlier result is recorded and
 // still there it stands, and is what register gives: two results of one
-// derivation in one closure would be worse than an old one.
-func (s *session) register(b *build, outs outputs) (outputs, error) {
+// derivation in one closure would be worse than an old one. One from elsewhere
+// becomes our own when the same is built here.
+func (s *session) register(b *build, outs outputs, elsewhere bool) (outputs, error) {
 	if b.drv.Fixed != nil {
 		return outs, nil
 	}
-	data := realised{Outputs: outs}.encode()
+	data := realised{Outputs: outs, Elsewhere: elsewhere}.encode()
 	winner, err := s.Store.PutRecordOnce(recordRealised, string(b.rkey), data)
 	if err != nil {
 		return nil, fmt.Errorf("cannot record what %q gave: %w", b.drv.Name, err)
@@ -108,14 +112,18 @@ func (s *session) register(b *build, outs outputs) (outputs, error) {
 		return outs, nil
 	}
 	first := parseRealised(winner, b.drv)
-	if first != nil && !maps.Equal(first, outs) {
+	switch {
+	case first == nil:
+	case !maps.Equal(first, outs):
 		b.event(Event{Kind: EventDiffers, Detail: differing(first, outs)})
 		valid, err := s.have(first)
 		if valid != nil || err != nil {
 			return valid, err
 		}
+	case elsewhere:
+		return outs, nil // it was built here before
 	}
-	// The recorded result is torn, or was collected.
+	// The recorded result is torn, was collected, or came from elsewhere.
 	if err := s.Store.PutRecord(recordRealised, string(b.rkey), data); err != nil {
 		return nil, fmt.Errorf("cannot record what %q gave: %w", b.drv.Name, err)
 	}

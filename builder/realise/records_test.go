@@ -49,13 +49,16 @@ func TestFirstResultWins(t *testing.T) {
 		recorded []byte
 		want     outputs
 		differs  bool
+		here     bool // that it was built here is known afterwards
 	}{
-		{"nothing recorded", nil, second, false},
-		{"the same", realised{Outputs: second}.encode(), second, false},
-		{"another one that is there", realised{Outputs: first}.encode(), first, true},
-		{"another one that is gone", realised{Outputs: outputs{"out": gone}}.encode(), second, true},
-		{"a torn record", []byte("{"), second, false},
-		{"a record of other outputs", realised{Outputs: outputs{"lib": first["out"]}}.encode(), second, false},
+		{"nothing recorded", nil, second, false, true},
+		{"the same", realised{Outputs: second}.encode(), second, false, true},
+		{"the same from elsewhere", realised{Outputs: second, Elsewhere: true}.encode(), second, false, true},
+		{"another one from elsewhere", realised{Outputs: first, Elsewhere: true}.encode(), first, true, false},
+		{"another one that is there", realised{Outputs: first}.encode(), first, true, true},
+		{"another one that is gone", realised{Outputs: outputs{"out": gone}}.encode(), second, true, true},
+		{"a torn record", []byte("{"), second, false, true},
+		{"a record of other outputs", realised{Outputs: outputs{"lib": first["out"]}}.encode(), second, false, true},
 	} {
 		d := &derivation.Derivation{Name: "d", Builder: "/x", Outputs: []string{"out"}}
 		b := &build{s: sess, key: "k", drv: d, rkey: derivation.Key(fmt.Sprint("r", i))}
@@ -65,7 +68,7 @@ func TestFirstResultWins(t *testing.T) {
 			}
 		}
 		seen = nil
-		got, err := sess.register(b, second)
+		got, err := sess.register(b, second, false)
 		if err != nil || got["out"] != c.want["out"] {
 			t.Errorf("%s: %v %v, want %v", c.summary, got, err, c.want)
 		}
@@ -75,6 +78,13 @@ func TestFirstResultWins(t *testing.T) {
 		// Whatever was said is what the next one finds.
 		if next, err := sess.realisation(b); err != nil || next["out"] != c.want["out"] {
 			t.Errorf("%s: recorded %v %v, want %v", c.summary, next, err, c.want)
+		}
+		// The same from elsewhere changes nothing.
+		if again, err := sess.register(b, c.want, true); err != nil || again["out"] != c.want["out"] {
+			t.Errorf("%s: again %v %v", c.summary, again, err)
+		}
+		if rec, err := s.Record(recordRealised, string(b.rkey)); err != nil || strings.Contains(string(rec), "elsewhere") == c.here {
+			t.Errorf("%s: recorded %s, %v", c.summary, rec, err)
 		}
 	}
 }

@@ -19,14 +19,15 @@ type Realisation struct {
 	Outputs  map[string]store.Path
 }
 
-// Recorded tells what the derivation with this resolved key gave here. The
-// error wraps [store.ErrNotFound] where that is not known.
-func Recorded(s *store.Store, resolved string) (map[string]store.Path, error) {
+// Recorded tells what the derivation with this resolved key gave, and whether
+// it was built here. The error wraps [store.ErrNotFound] where that is not
+// known.
+func Recorded(s *store.Store, resolved string) (outs map[string]store.Path, here bool, err error) {
 	rec, err := readRealised(s, recordRealised, resolved)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return rec.Outputs, nil
+	return rec.Outputs, !rec.Elsewhere, nil
 }
 
 func readRealised(s *store.Store, kind, key string) (realised, error) {
@@ -88,7 +89,7 @@ func Trace(s *store.Store, keys ...derivation.Key) ([]Realisation, error) {
 		}
 		if !resolved[memo.Resolved] && fits(memo.Outputs, d) {
 			resolved[memo.Resolved] = true
-			out = append(out, Realisation(memo))
+			out = append(out, Realisation{memo.Resolved, memo.Outputs})
 		}
 	}
 	return out, nil

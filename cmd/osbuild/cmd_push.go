@@ -93,11 +93,7 @@ func (o *pushOptions) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	sign := func(*cache.Realisation) {}
-	if key != nil {
-		sign = func(r *cache.Realisation) { r.Sign(*key) }
-	}
-	builds, err := a.shareRealisations(ctx, c, keys, sign)
+	builds, err := a.shareRealisations(ctx, c, keys, key)
 	if err != nil {
 		return err
 	}

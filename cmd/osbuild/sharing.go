@@ -90,7 +90,7 @@ func (a *app) openNamed(ctx context.Context, named policy.Cache) (*cache.Cache, 
 func newOrigin(s *store.Store) *origin.Origin {
 	return &origin.Origin{
 		Store: s, Priority: origin.DefaultPriority,
-		Built: func(resolved string) (map[string]store.Path, error) { return realise.Recorded(s, resolved) },
+		Built: func(resolved string) (map[string]store.Path, bool, error) { return realise.Recorded(s, resolved) },
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"osbuild/store"
 	"osbuild/store/cache"
 	"osbuild/store/cache/origin"
+	"osbuild/store/cache/signature"
 )
 
 // substituters opens the caches from which builds may come. One that cannot
@@ -113,16 +115,22 @@ func (s *substituter) Fetch(ctx context.Context, l *store.Lease, p store.Path) e
 
 // shareRealisations tells a cache what the derivations gave that made the
 // pushed items, and all those that these need, so that others find them by
-// their declarations.
-func (a *app) shareRealisations(ctx context.Context, c *cache.Cache, keys []derivation.Key, sign func(*cache.Realisation)) (int, error) {
+// their declarations. The key, which may be nil, vouches for what was built
+// here; what others built keeps their signatures.
+func (a *app) shareRealisations(ctx context.Context, c *cache.Cache, keys []derivation.Key, key *signature.Secret) (int, error) {
 	trace, err := realise.Trace(a.store, keys...)
 	if err != nil {
 		return 0, err
 	}
+	from := newOrigin(a.store)
+	from.Key = key
 	list := make([]cache.Realisation, len(trace))
 	for k, r := range trace {
-		list[k] = cache.Realisation{Version: cache.RealisationVersion, Resolved: string(r.Resolved), Outputs: r.Outputs}
-		sign(&list[k])
+		known, err := from.Realisation(string(r.Resolved))
+		if err != nil || !maps.Equal(known.Outputs, r.Outputs) {
+			known = cache.Realisation{Version: cache.RealisationVersion, Resolved: string(r.Resolved), Outputs: r.Outputs}
+		}
+		list[k] = known
 	}
 	differing, err := c.PutRealisations(ctx, list)
 	for _, name := range differing {

@@ -44,8 +44,9 @@ type Origin struct {
 	// Priority of the cache.
 	Priority int
 	// Built tells what a derivation gave that was realised in this store, by
-	// its resolved key; nil where that is not known.
-	Built func(resolved string) (map[string]store.Path, error)
+	// its resolved key, and whether it was built here: then the key vouches
+	// for it. nil where that is not known.
+	Built func(resolved string) (outs map[string]store.Path, here bool, err error)
 
 	keeper keeper
 }
@@ -187,7 +188,7 @@ func (o *Origin) Realisation(resolved string) (cache.Realisation, error) {
 		return cache.Realisation{}, none // no sound name of a record
 	}
 	if o.Built != nil {
-		outs, err := o.Built(resolved)
+		outs, here, err := o.Built(resolved)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 		case err != nil:
@@ -197,7 +198,7 @@ func (o *Origin) Realisation(resolved string) (cache.Realisation, error) {
 				shared = cache.Realisation{Version: cache.RealisationVersion, Resolved: resolved, Outputs: outs}
 			}
 			known = true
-			if o.Key != nil {
+			if here && o.Key != nil {
 				shared.Sign(*o.Key)
 			}
 		}
