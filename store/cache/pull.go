@@ -69,7 +69,7 @@ func ByPriority(caches []*Cache) []*Cache {
 // and [store.ErrWrong] where what they have is refused.
 func (p *Puller) Pull(ctx context.Context, l *store.Lease, paths ...store.Path) (PullResult, error) {
 	wanted, err := p.plan(ctx, l, paths)
-	if err != nil || len(wanted) == 0 {
+	if len(wanted) == 0 {
 		return PullResult{}, err
 	}
 	var r PullResult
@@ -78,11 +78,14 @@ func (p *Puller) Pull(ctx context.Context, l *store.Lease, paths ...store.Path) 
 		r.Bytes += w.info.NarSize
 		r.FileBytes += w.info.FileSize
 	}
-	if err := p.roomFor(r.Bytes); err != nil {
-		return PullResult{}, err
+	if err == nil {
+		err = p.roomFor(r.Bytes)
 	}
-	for _, w := range wanted {
-		p.Observe.tell(Transfer{Path: w.info.Path, Total: w.info.NarSize})
+	if err != nil {
+		for _, w := range wanted {
+			p.Observe.tell(Transfer{Path: w.info.Path, Total: w.info.NarSize, Settled: true, Err: context.Canceled})
+		}
+		return PullResult{}, err
 	}
 	return r, p.fetch(ctx, l, wanted)
 }
@@ -96,7 +99,8 @@ type wanted struct {
 	rules []*policy.Rule
 }
 
-// plan finds out what of the closure of paths is missing, and where it is.
+// plan finds out what of the closure of paths is missing, and where it is. With
+// an error it gives what was found before.
 func (p *Puller) plan(ctx context.Context, l *store.Lease, paths []store.Path) ([]wanted, error) {
 	g, gctx := errgroup.WithContext(ctx)
 	s := &survey{Puller: p, ctx: gctx, lease: l, group: g, slots: make(chan struct{}, questions), seen: make(map[store.Path]bool)}
@@ -105,16 +109,13 @@ func (p *Puller) plan(ctx context.Context, l *store.Lease, paths []store.Path) (
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return nil, err
+		return s.wanted, err
 	}
 	// The largest first, so that at the end nobody waits for one of them.
 	slices.SortFunc(s.wanted, func(a, b wanted) int {
 		return cmp.Or(cmp.Compare(b.info.NarSize, a.info.NarSize), cmp.Compare(a.info.Path, b.info.Path))
 	})
-	if err := p.believeClosures(ctx, s.wanted); err != nil {
-		return nil, err
-	}
-	return s.wanted, nil
+	return s.wanted, p.believeClosures(ctx, s.wanted)
 }
 
 // survey is one walk over a closure, part of which is elsewhere.
@@ -174,6 +175,7 @@ func (s *survey) item(referrer, path store.Path) error {
 	s.mu.Lock()
 	s.wanted = append(s.wanted, wanted{info: n, from: c})
 	s.mu.Unlock()
+	s.Observe.tell(Transfer{Path: path, Total: n.NarSize})
 	s.visit(path, n.References)
 	return nil
 }

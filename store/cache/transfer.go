@@ -21,8 +21,8 @@ type Transfer struct {
 	Err     error
 }
 
-// Observer is told of transfers, by many goroutines: of each before anything
-// moves, now and then, and at its end. An item that several calls wait for
+// Observer is told of transfers, by many goroutines: of each as soon as it is
+// known, which is before anything moves, now and then, and at its end. An item that several calls wait for
 // may be told more than once.
 type Observer func(Transfer)
 

@@ -13,7 +13,9 @@ import (
 	"sync"
 	"testing"
 
+	"osbuild/store"
 	"osbuild/store/cache"
+	"osbuild/store/cache/narinfo"
 )
 
 // heard is what an observer was told, by the names of items.
@@ -109,5 +111,34 @@ func TestTransferFails(t *testing.T) {
 	}
 	if to.store.Valid(a) {
 		t.Error("what has no archive is valid")
+	}
+}
+
+// TestTransferOfNothing holds that those which were announced come to an end
+// also where nothing is downloaded.
+func TestTransferOfNothing(t *testing.T) {
+	from, to := newRoot(t), newRoot(t)
+	top := from.closure()
+	c := folder(t, t.TempDir()+"/cache")
+	push(t, from, c, cache.PushOptions{}, top)
+	for _, path := range from.all() {
+		if path.Name() == "dep" {
+			if err := os.Remove(strings.TrimPrefix(c.String(), "file://") + "/" + narinfo.Name(path)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var h heard
+	p := &cache.Puller{Store: to.store, Caches: []*cache.Cache{c}, Observe: h.observe}
+	if _, err := p.Pull(t.Context(), to.lease, top); !errors.Is(err, store.ErrWrong) {
+		t.Errorf("%v", err)
+	}
+	if len(h.told) == 0 {
+		t.Error("nothing was announced")
+	}
+	for name, told := range h.told {
+		if last := told[len(told)-1]; !last.Settled || !errors.Is(last.Err, context.Canceled) {
+			t.Errorf("%s has no end: %+v", name, told)
+		}
 	}
 }
