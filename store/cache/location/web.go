@@ -140,7 +140,11 @@ func (w *Web) request(ctx context.Context, method, name string) (*http.Request, 
 	if !filepath.IsLocal(name) {
 		return nil, fmt.Errorf("cannot use %q as the name of a file in %s", name, w)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, w.base.JoinPath(name).String(), nil)
+	// A narinfo may tell of a file with a query, which other servers use.
+	name, query, _ := strings.Cut(name, "?")
+	place := w.base.JoinPath(name)
+	place.RawQuery = query
+	req, err := http.NewRequestWithContext(ctx, method, place.String(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -419,6 +419,14 @@ func TestAbsence(t *testing.T) {
 	if has, err := w.Has(t.Context(), "nar/x"); !has || err != nil {
 		t.Errorf("%v %v", has, err)
 	}
+	w, _ = serve(t, func(_ int, _ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/base/nar/x" || r.URL.RawQuery != "hash=1&y=%20" {
+			t.Errorf("%s", r.URL)
+		}
+	})
+	if has, err := w.Has(t.Context(), "nar/x?hash=1&y=%20"); !has || err != nil {
+		t.Errorf("%v %v", has, err)
+	}
 	for _, name := range []string{"../x", "/x", "a/../../x", ""} {
 		if _, err := w.Has(t.Context(), name); err == nil {
 			t.Errorf("%q was asked for", name)

@@ -34,7 +34,8 @@ const Extension = ".narinfo"
 // Narinfo is what a cache says of an item.
 type Narinfo struct {
 	store.Info
-	// URL is the archive's file: its name in the cache.
+	// URL is the archive's file: its name in the cache, with a query where the
+	// cache's server wants one.
 	URL string
 	// Compression is that of the file; "none" for none.
 	Compression string
@@ -150,13 +151,16 @@ func Parse(text []byte) (Narinfo, error) {
 }
 
 // checkName refuses what is no name of a file below the cache. An address of
-// its own, on another host for example, is not followed.
-func checkName(name string) error {
+// its own, on another host for example, is not followed. Some servers want a
+// query behind it.
+func checkName(url string) error {
+	name, query, _ := strings.Cut(url, "?")
 	switch {
+	case strings.ContainsFunc(query, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`\/#`, r) }):
 	case name == "", len(name) > 1024, path.IsAbs(name), path.Clean(name) != name, name == "..", strings.HasPrefix(name, "../"):
 	case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`\:?#%`, r) }):
 	default:
 		return nil
 	}
-	return fmt.Errorf("%.200q is no name of a file in a cache", name)
+	return fmt.Errorf("%.200q is no name of a file in a cache", url)
 }
