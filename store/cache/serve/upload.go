@@ -338,10 +338,14 @@ func (s *Server) record(n cache.Realisation) error {
 	s.uploads.recording.Lock()
 	defer s.uploads.recording.Unlock()
 	have, err := s.Origin.Realisation(n.Resolved)
-	if err == nil {
-		if !maps.Equal(have.Outputs, n.Outputs) {
+	switch {
+	case err != nil:
+	case !maps.Equal(have.Outputs, n.Outputs):
+		if s.own(n.Resolved) || s.vouched(have) || !s.vouched(n) {
 			return refused(http.StatusConflict, "another result of this build is known here, and the first one stands")
 		}
+		// Nobody whose word counts said so: it would only stand in the way.
+	default:
 		for _, sig := range have.Signatures {
 			if !slices.Contains(n.Signatures, sig) {
 				n.Signatures = append(n.Signatures, sig)
@@ -352,6 +356,26 @@ func (s *Server) record(n cache.Realisation) error {
 		return refused(http.StatusUnprocessableEntity, "more than %d signatures are not taken", mostSignatures)
 	}
 	return s.Origin.Store.PutRecord(origin.SharedRecords, n.Resolved, n.Encode())
+}
+
+// own says whether the result of a build was realised here.
+func (s *Server) own(resolved string) bool {
+	if s.Origin.Built == nil {
+		return false
+	}
+	_, _, err := s.Origin.Built(resolved)
+	return err == nil
+}
+
+// vouched says whether enough keys have signed a realisation for this server.
+func (s *Server) vouched(r cache.Realisation) bool {
+	if s.Policy == nil {
+		return false
+	}
+	rules, err := s.Policy.ForOutputs(r.Outputs)
+	return err == nil && !slices.ContainsFunc(rules, func(rule *policy.Rule) bool {
+		return rule.Check(r.Fingerprint(), r.Signatures) != nil
+	})
 }
 
 // patientBody ends an upload that does not go on.

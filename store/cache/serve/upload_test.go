@@ -18,6 +18,7 @@ import (
 	"osbuild/store/cache/codec"
 	"osbuild/store/cache/location"
 	"osbuild/store/cache/narinfo"
+	"osbuild/store/cache/policy"
 	"osbuild/store/cache/serve"
 	"osbuild/store/cache/signature"
 )
@@ -258,6 +259,48 @@ func TestRealisationUploads(t *testing.T) {
 	}
 	s.stop()
 	to.verify()
+}
+
+// TestRealisationInTheWay holds that what anybody claims of a build gives way
+// to the word of a trusted key, and that this one stands.
+func TestRealisationInTheWay(t *testing.T) {
+	to := newRoot(t)
+	top, dep := to.closure(), to.find("dep").Path
+	secret, err := signature.Generate("builder-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := signature.Generate("builder-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, to, func(s *serve.Server) { s.Policy = policy.Any(signature.Trust{secret.Public()}) })
+	resolved := strings.Repeat("0a", 32)
+	for _, c := range []struct {
+		summary string
+		out     store.Path
+		key     *signature.Secret
+		status  int
+		stands  store.Path
+	}{
+		{"nobody", top, nil, 201, top},
+		{"nobody else", dep, nil, 409, top},
+		{"a stranger of the same name", dep, &stranger, 409, top},
+		{"who is trusted", dep, &secret, 201, dep},
+		{"nobody again", top, nil, 409, dep},
+		{"who is trusted, with another result", top, &secret, 409, dep},
+	} {
+		r := cache.Realisation{Version: cache.RealisationVersion, Resolved: resolved, Outputs: map[string]store.Path{"out": c.out}}
+		if c.key != nil {
+			r.Sign(*c.key)
+		}
+		if code, text := put(t, s, "Bearer "+token, cache.RealisationName(resolved), r.Encode()); code != c.status {
+			t.Errorf("%s: %d %s", c.summary, code, text)
+		}
+		if got, err := s.cache(t).Realisation(t.Context(), resolved); err != nil || got.Outputs["out"] != c.stands {
+			t.Errorf("%s: %v stands, %v", c.summary, got.Outputs, err)
+		}
+	}
 }
 
 // TestCollectedUploads holds that a collection between two uploads of a push
