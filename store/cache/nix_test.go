@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,7 +24,9 @@ import (
 	"osbuild/store/cache/signature"
 )
 
-// items makes a chain of texts and a tree, all of them with addresses, and an
+var update = flag.Bool("update", false, "let Nix write the caches in testdata/nix")
+
+// nixItems makes a chain of texts and a tree, all of them with addresses, and an
 // item without one; it gives the top of the former, and the latter.
 func nixItems(t *testing.T, n *nixtest.Nix) (addressed, plain store.Path) {
 	t.Helper()
@@ -214,4 +217,59 @@ func TestNixSignature(t *testing.T) {
 	}
 	fresh.Run("nix", append([]string{"--option", "trusted-public-keys", secret.Public().String()}, args...)...)
 	fresh.Run("nix", "store", "verify", "--store", fresh.URI, "--all", "--trusted-public-keys", secret.Public().String())
+}
+
+// nixKey is a secret key that Nix made and with which it signed the kept caches.
+const nixKey = "test-1:WzsghoKj6qSPi5WnGWcED2sfH7pyvyOWQxi+NSGTboZjENdQKx/zQQGBopqlNLKFIy4iKohib7IR00NBzFf9Mw=="
+
+// TestNixKeptCaches reads caches that Nix wrote once, so that they are read
+// where it is absent, too.
+func TestNixKeptCaches(t *testing.T) {
+	const name = "/osbuild/store/msp1a57k4lsnhzsbk4lvbj6wwhvbabia-top"
+	n := nixtest.Find(t)
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte(nixKey), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, compression := range []string{"none", "xz", "zstd"} {
+		dir, err := filepath.Abs("testdata/nix/" + compression)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n != nil && *update {
+			writeKept(t, n, dir, compression, key)
+		}
+		to := newRoot(t)
+		p := &cache.Puller{Store: to.store, Caches: []*cache.Cache{folder(t, dir)}}
+		if _, err := p.Pull(t.Context(), to.lease, name); err != nil {
+			t.Errorf("%s: %v", compression, err)
+		}
+		if got := to.all(); len(got) != 3 {
+			t.Errorf("%s: %q", compression, got)
+		}
+		to.verify()
+		sameListings(t, to, dir)
+		sameNarinfos(t, to, dir, compression, key)
+		if n != nil {
+			fresh := nixtest.New(t)
+			fresh.Run("nix", "copy", "--from", "file://"+dir, "--to", fresh.URI, name)
+		}
+	}
+}
+
+func writeKept(t *testing.T, n *nixtest.Nix, dir, compression, key string) {
+	t.Helper()
+	n.Write("kept/bin/x", "#!/bin/sh\necho kept\n")
+	n.Write("kept/share/text", strings.Repeat("more than one block of eight bytes\n", 50))
+	for _, err := range []error{os.RemoveAll(dir), os.MkdirAll(n.Home+"/kept/empty", 0o755), os.Chmod(n.Home+"/kept/bin/x", 0o755)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("bin/x", n.Home+"/kept/link"); err != nil && !errors.Is(err, os.ErrExist) {
+		t.Fatal(err)
+	}
+	tree := strings.TrimSpace(n.Run("nix-store", "--store", n.URI, "--add", n.Home+"/kept"))
+	top := n.List(fmt.Sprintf(`[ (builtins.toFile "top" "a text that needs ${builtins.toFile "dep" "a text"} and ${builtins.storePath %s}") ]`, tree))
+	n.Run("nix", "copy", "--from", n.URI, "--to", "file://"+dir+"?write-nar-listing=true&compression="+compression+"&secret-key="+key, top[0])
 }

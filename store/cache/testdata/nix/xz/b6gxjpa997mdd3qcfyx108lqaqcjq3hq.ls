@@ -1,0 +1,1 @@
+{"version":1,"root":{"type":"directory","entries":{"bin":{"type":"directory","entries":{"x":{"type":"regular","size":20,"executable":true,"narOffset":400}}},"empty":{"type":"directory","entries":{}},"link":{"type":"symlink","target":"bin/x"},"share":{"type":"directory","entries":{"text":{"type":"regular","size":1750,"narOffset":1136}}}}}}
