@@ -201,6 +201,19 @@ func TestSpan(t *testing.T) {
 	}
 }
 
+func TestSize(t *testing.T) {
+	for _, c := range []struct {
+		n    int64
+		want string
+	}{
+		{0, "0.0 KiB"}, {1 << 19, "512.0 KiB"}, {1 << 20, "1.0 MiB"}, {10<<30 - 1, "10240.0 MiB"}, {25 << 29, "12.5 GiB"},
+	} {
+		if got := size(c.n); got != c.want {
+			t.Errorf("%d: %q, want %q", c.n, got, c.want)
+		}
+	}
+}
+
 // terminal is one of this width; what is written to it can be read.
 func terminal(t *testing.T, width uint16) (slave *os.File, output func() string) {
 	t.Helper()

@@ -195,10 +195,13 @@ func count(n int, what string) string {
 }
 
 func unitOf(n int64) (float64, string) {
-	if n < 1<<20 {
+	switch {
+	case n < 1<<20:
 		return 1 << 10, "KiB"
+	case n < 10<<30:
+		return 1 << 20, "MiB"
 	}
-	return 1 << 20, "MiB"
+	return 1 << 30, "GiB"
 }
 
 func size(n int64) string {
