@@ -248,10 +248,10 @@ func TestNixDamage(t *testing.T) {
 // Closures of large graphs, both ways, are the same sets, and the order in
 // which Nix names one is sound by our references.
 func TestNixClosures(t *testing.T) {
-	for _, count := range []int{2_000, 20_000} {
-		t.Run(fmt.Sprint(count), func(t *testing.T) {
+	for summary, count := range map[string]int{"2000 items": 2_000, "20000 items": 20_000} {
+		t.Run(summary, func(t *testing.T) {
 			if count > 2_000 && os.Getenv(envLong) == "" {
-				t.Skip("20,000 items: with " + envLong)
+				t.Skipf("%s are for the long tests: set %s", summary, envLong)
 			}
 			n := nixtest.New(t)
 			s := openAt(t, fastDir(t)+"/root")
