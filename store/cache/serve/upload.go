@@ -239,13 +239,14 @@ func (s *Server) countersign(r *http.Request, have store.Info, n narinfo.Narinfo
 			more = append(more, sig)
 		}
 	}
+	st := s.Origin.Store
 	if len(more) == 0 || signature.Item(have) != signature.Item(n.Info) {
-		return nil
+		// Who registered it may be about to make it durable, and die.
+		return s.syncing.do(st.Sync)
 	}
 	if len(have.Sigs)+len(more) > mostSignatures {
 		return refused(http.StatusUnprocessableEntity, "more than %d signatures are not taken", mostSignatures)
 	}
-	st := s.Origin.Store
 	if err := st.AddSignatures(r.Context(), n.Path, more...); err != nil {
 		return err
 	}

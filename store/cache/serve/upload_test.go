@@ -303,6 +303,33 @@ func TestRealisationInTheWay(t *testing.T) {
 	}
 }
 
+// TestAnsweredUploads holds that what is answered is durable, also where
+// somebody else registered it a moment ago.
+func TestAnsweredUploads(t *testing.T) {
+	to := newRoot(t)
+	to.closure()
+	pending := func() []string {
+		t.Helper()
+		all, err := filepath.Glob(to.store.Root() + "/pending/*/*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	if len(pending()) == 0 {
+		t.Fatal("nothing is pending")
+	}
+	s := start(t, to, nil)
+	i := to.find("dep")
+	n := narinfo.Narinfo{Info: i, URL: "nar/x", Compression: "none"}
+	if code, text := put(t, s, "Bearer "+token, narinfo.Name(i.Path), n.Encode()); code != 201 {
+		t.Fatalf("%d %s", code, text)
+	}
+	if left := pending(); len(left) > 0 {
+		t.Errorf("it was answered and waits for the disk: %q", left)
+	}
+}
+
 // TestCollectedUploads holds that a collection between two uploads of a push
 // takes nothing that the next one refers to.
 func TestCollectedUploads(t *testing.T) {
