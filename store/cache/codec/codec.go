@@ -59,19 +59,7 @@ var methods = map[string]method{
 			}
 			return &pooledDecoder{d}, d.Reset(r)
 		},
-		write: func(w io.Writer, size int64) (io.WriteCloser, error) {
-			e, _ := encoders.Get().(*zstd.Encoder)
-			if e == nil {
-				var err error
-				// Two: one looks for what repeats while the other writes.
-				if e, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(writeWindow), zstd.WithEncoderConcurrency(2)); err != nil {
-					return nil, err
-				}
-			}
-			// With the size in front a reader takes no more memory than that.
-			e.ResetContentSize(w, size)
-			return &pooledEncoder{e}, nil
-		},
+		write: writeZstd,
 	},
 	"gzip": {
 		extension: ".gz",
@@ -92,6 +80,28 @@ var methods = map[string]method{
 		extension: ".bz2",
 		read:      func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil },
 	},
+}
+
+func writeZstd(w io.Writer, size int64) (io.WriteCloser, error) {
+	if size > 0 && size <= smallSize {
+		s, err := newSmall()
+		if err != nil {
+			return nil, err
+		}
+		return &smallWriter{w: w, size: size, s: s}, nil
+	}
+	e, _ := encoders.Get().(*zstd.Encoder)
+	if e == nil {
+		var err error
+		// Two: one looks for what repeats while the other writes. No checksum:
+		// whoever reads an archive compares its hash.
+		if e, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(writeWindow), zstd.WithEncoderConcurrency(2), zstd.WithEncoderCRC(false)); err != nil {
+			return nil, err
+		}
+	}
+	// With the size in front a reader takes no more memory than that.
+	e.ResetContentSize(w, size)
+	return &pooledEncoder{e}, nil
 }
 
 // Most archives are small, and what compresses them is not: it is used again.

@@ -85,7 +85,7 @@ func TestSame(t *testing.T) {
 		words[k] = fmt.Sprintf("%x ", r.Uint64()>>r.IntN(64))
 	}
 	var texts [][]byte
-	for _, size := range []int{1, 200, 128 << 10, 128<<10 + 1, 5 << 20} {
+	for _, size := range []int{1, 200, 255, 256, 65791, 65792, 128 << 10, 128<<10 + 1, 256 << 10, 256<<10 + 1, 5 << 20} {
 		var b bytes.Buffer
 		for b.Len() < size {
 			b.WriteString(words[r.IntN(len(words))])
@@ -101,7 +101,11 @@ func TestSame(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want := make([][sha256.Size]byte, len(texts))
 			for k, text := range texts {
-				want[k] = sha256.Sum256(compress(t, name, text))
+				packed := compress(t, name, text)
+				want[k] = sha256.Sum256(packed)
+				if got, err := read(name, bytes.NewReader(packed)); err != nil || !bytes.Equal(got, text) {
+					t.Errorf("text %d of %d bytes: read %d bytes, %v", k, len(text), len(got), err)
+				}
 			}
 			for _, processors := range []int{1, 8} {
 				before := runtime.GOMAXPROCS(processors)
@@ -138,6 +142,37 @@ func TestSame(t *testing.T) {
 	}
 }
 
+// TestWrongSize holds that a stream of another size than announced fails.
+func TestWrongSize(t *testing.T) {
+	for _, size := range []int64{1, 200, 1 << 20} {
+		for _, n := range []int64{size - 1, size + 1, 2 * size} {
+			w, err := codec.NewWriter("zstd", io.Discard, size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = w.Write(make([]byte, n))
+			if err = errors.Join(err, w.Close()); err == nil {
+				t.Errorf("%d bytes are taken for %d", n, size)
+			}
+			if _, err := w.Write([]byte("x")); err == nil {
+				t.Error("a closed stream is written to")
+			}
+		}
+	}
+	// Where the size is not known, any will do.
+	var b bytes.Buffer
+	w, err := codec.NewWriter("zstd", &b, -1)
+	if err == nil {
+		_, err = w.Write([]byte("hello"))
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := read("zstd", &b); err != nil || string(got) != "hello" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 // TestPrograms reads what the usual programs write, and lets them read ours.
 func TestPrograms(t *testing.T) {
 	text := []byte(strings.Repeat("some text, ", 50_000))
@@ -155,12 +190,14 @@ func TestPrograms(t *testing.T) {
 				}
 				return out
 			}
+			for _, size := range []int{1, 255, 256, 65791, 65792, 256 << 10, 256<<10 + 1, len(text)} {
+				if codec.Writable(name) == nil && !bytes.Equal(run(compress(t, name, text[:size]), "-dc"), text[:size]) {
+					t.Errorf("%d bytes: they read something else", size)
+				}
+			}
 			packed := run(text, "-c")
 			if got, err := read(name, bytes.NewReader(packed)); err != nil || !bytes.Equal(got, text) {
 				t.Errorf("theirs: %d bytes, %v", len(got), err)
-			}
-			if codec.Writable(name) == nil && !bytes.Equal(run(compress(t, name, text), "-dc"), text) {
-				t.Error("they read something else")
 			}
 		})
 	}
