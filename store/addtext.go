@@ -51,7 +51,7 @@ func (s *Store) addNewFile(ctx context.Context, l *Lease, i Info, text []byte, e
 	if err != nil {
 		return Info{}, err
 	}
-	f, err := s.fs.Create(temp, 0o600)
+	f, err := s.fs.Create(temp, fileMode(executable))
 	if err != nil {
 		return Info{}, err
 	}
