@@ -371,7 +371,7 @@ func TestAttacksOfServers(t *testing.T) {
 				}
 			}))
 			defer s.Close()
-			l, err := location.NewWeb(s.URL, location.WebOptions{Stall: 1500 * time.Millisecond, Pause: time.Millisecond})
+			l, err := location.NewWeb(s.URL, location.WebOptions{Stall: stallFor(c.summary), Pause: time.Millisecond})
 			if err != nil {
 				t.Fatal(err)
 			}
