@@ -29,8 +29,9 @@ import (
 type process struct {
 	// pid is the first process of the container, as the host sees it, and
 	// pidfd a handle that never means another process.
-	pid   int
-	pidfd int
+	pid    int
+	pidfd  int
+	handle *os.File // pidfd for the poller
 	// up is where it reports, code what its reports are about.
 	up   *os.File
 	code *mount.Code
@@ -150,9 +151,12 @@ func adopt(pp pipes, code *mount.Code, first int, reaper bool, between func() er
 	// Nothing that shares our memory is left when the second one goes on.
 	reapQuietly(first)
 	first = 0
-	p.pidfd, err = unix.PidfdOpen(p.pid, 0)
+	p.pidfd, err = unix.PidfdOpen(p.pid, unix.PIDFD_NONBLOCK)
 	if err == nil {
-		_, err = pp.downW.Write([]byte{0})
+		p.handle = os.NewFile(uintptr(p.pidfd), "pidfd")
+		if _, err = pp.downW.Write([]byte{0}); err != nil {
+			p.handle.Close()
+		}
 	}
 	if err != nil {
 		_ = unix.Kill(p.pid, unix.SIGKILL)
@@ -168,22 +172,37 @@ func (p *process) follow() {
 	if !p.reaper {
 		reader.Go(p.hear) // somebody may wait for the program to be executed
 	}
-	var ws unix.WaitStatus
-	for {
-		_, err := unix.Wait4(p.pid, &ws, 0, nil)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
+	p.status = p.reap()
 	if p.reaper {
 		p.hear() // the pipe holds the few records
 	}
 	reader.Wait()
 	p.code.Release()
-	if p.status = ws; p.reported != nil {
+	if p.reported != nil {
 		p.status = *p.reported
 	}
 	close(p.ended)
+}
+
+// reap waits for the process: in the poller, because a thread in wait4(2) keeps
+// the scheduler looking whether it has come back.
+func (p *process) reap() (ws unix.WaitStatus) {
+	wait := func(flags int) (over bool) {
+		for {
+			pid, err := unix.Wait4(p.pid, &ws, flags, nil)
+			if !errors.Is(err, unix.EINTR) {
+				return pid != 0 || err != nil
+			}
+		}
+	}
+	poll, err := p.handle.SyscallConn()
+	if err == nil {
+		err = poll.Read(func(uintptr) bool { return wait(unix.WNOHANG) })
+	}
+	if err != nil {
+		wait(0)
+	}
+	return ws
 }
 
 // hear reads all reports.
@@ -244,7 +263,7 @@ func (p *process) waitOrKill(ctx context.Context) (spec.Exit, error) {
 }
 
 // close gives back the handle, after the end.
-func (p *process) close() { unix.Close(p.pidfd) }
+func (p *process) close() { p.handle.Close() }
 
 func exitOf(ws unix.WaitStatus) spec.Exit {
 	if ws.Signaled() {

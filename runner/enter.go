@@ -200,7 +200,7 @@ type entrance struct {
 func (e *entrance) code(p pipes) (*mount.Code, error) {
 	a := asm{Code: &mount.Code{}, job: &job{files: e.files}, up: p.upW.Fd(), down: p.downR.Fd()}
 	a.Begin("leave the runner")
-	a.Do(unix.SYS_CLOSE, p.upR.Fd())
+	a.Do(unix.SYS_CLOSE, uintptr(p.up))
 	a.Do(unix.SYS_CLOSE, p.downW.Fd())
 	a.Do(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
 	// From inside, /proc/PID of this process would lead to the host's files.

@@ -56,26 +56,28 @@ type ids struct {
 type pipes struct {
 	// Records come up; one byte goes down for each stage that waits.
 	upR, upW, downR, downW *os.File
+	// up is the number of upR. To ask that for it would make it block, and so
+	// keep a thread and the scheduler busy while the runner waits.
+	up int
 }
 
 func newPipes() (p pipes, err error) {
-	if p.upR, p.upW, err = newPipe(); err == nil {
-		if p.downR, p.downW, err = newPipe(); err == nil {
+	var up, down [2]int
+	if err = unix.Pipe2(up[:], unix.O_CLOEXEC); err == nil {
+		// Of the two ends only this one: children know of no such thing.
+		err = unix.SetNonblock(up[0], true)
+		p.up, p.upR, p.upW = up[0], os.NewFile(uintptr(up[0]), "|0"), os.NewFile(uintptr(up[1]), "|1")
+		if err == nil {
+			err = unix.Pipe2(down[:], unix.O_CLOEXEC)
+		}
+		if err == nil {
+			p.downR, p.downW = os.NewFile(uintptr(down[0]), "|0"), os.NewFile(uintptr(down[1]), "|1")
 			return p, nil
 		}
 		p.upR.Close()
 		p.upW.Close()
 	}
 	return p, fmt.Errorf("cannot make pipes: %w", err)
-}
-
-// newPipe is os.Pipe for ends that a child gets the numbers of, and so block.
-func newPipe() (r, w *os.File, err error) {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return nil, nil, err
-	}
-	return os.NewFile(uintptr(fds[0]), "|0"), os.NewFile(uintptr(fds[1]), "|1"), nil
 }
 
 func (p pipes) close() {
@@ -113,7 +115,7 @@ func (j *job) code(p pipes, mapFD int) (*mount.Code, error) {
 	steps := mount.Assembler{Code: a.Code, IDs: j.ids.inner, MapFD: mapFD}
 
 	a.Begin("leave the runner")
-	a.Do(unix.SYS_CLOSE, p.upR.Fd())
+	a.Do(unix.SYS_CLOSE, uintptr(p.up))
 	a.Do(unix.SYS_CLOSE, p.downW.Fd())
 	a.Do(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
 	if !j.ids.asRoot {
