@@ -54,6 +54,7 @@ var algos = []string{"md5", "sha1", "sha256", "sha512"}
 // Random trees have the path, the archive hash, the size and the content
 // address that Nix gives them, in each way to add them.
 func TestNixAdd(t *testing.T) {
+	t.Parallel()
 	n := nixtest.Find(t)
 	dir := fastDir(t)
 	kept := rand.New(rand.NewPCG(1, 2))
@@ -203,6 +204,7 @@ func TestNixLargeFile(t *testing.T) {
 
 // Texts refer to any number of others, and the address counts them.
 func TestNixText(t *testing.T) {
+	t.Parallel()
 	n := nixtest.Find(t)
 	s := openAt(t, fastDir(t)+"/root")
 	l := lease(t, s)
@@ -247,6 +249,7 @@ func TestNixText(t *testing.T) {
 
 // What is only computed from a hash.
 func TestNixFixedPath(t *testing.T) {
+	t.Parallel()
 	n := nixtest.Find(t)
 	var ours []string
 	type query struct{ args []string }

@@ -115,6 +115,7 @@ func texts(paths []store.Path) []string {
 // Nix reads our store as it lies on disk: it takes what dump-db prints, finds
 // the same references and closures, and nothing wrong with any content.
 func TestNixLoadDB(t *testing.T) {
+	t.Parallel()
 	n := nixtest.Find(t)
 	loadDB(t, n, rand.New(rand.NewPCG(9, 10))).hold("testdata/nix/graph.txt")
 	if n != nil {
@@ -197,6 +198,7 @@ func loadDB(t *testing.T, n *nixtest.Nix, r *rand.Rand) *answers {
 
 // Both find the same items damaged.
 func TestNixDamage(t *testing.T) {
+	t.Parallel()
 	n := nixtest.New(t)
 	s := openAt(t, fastDir(t)+"/root")
 	animals := zoo(t, s)
@@ -248,6 +250,7 @@ func TestNixDamage(t *testing.T) {
 // Closures of large graphs, both ways, are the same sets, and the order in
 // which Nix names one is sound by our references.
 func TestNixClosures(t *testing.T) {
+	t.Parallel()
 	for summary, count := range map[string]int{"2000 items": 2_000, "20000 items": 20_000} {
 		t.Run(summary, func(t *testing.T) {
 			if count > 2_000 && os.Getenv(envLong) == "" {
@@ -314,6 +317,7 @@ func referrersClosure(t *testing.T, s *store.Store, p store.Path) (out []store.P
 
 // The same graph with the same roots has the same living and the same dead.
 func TestNixGC(t *testing.T) {
+	t.Parallel()
 	n := nixtest.Find(t)
 	collect(t, n, rand.New(rand.NewPCG(17, 18))).hold("testdata/nix/garbage.txt")
 	if n != nil {

@@ -203,6 +203,7 @@ in [
 // Outputs with references, to themselves too, get the path that Nix gives them
 // as content-addressed derivations.
 func TestNixOutputs(t *testing.T) {
+	t.Parallel()
 	n := sandboxed(t)
 	s := openAt(t, fastDir(t)+"/root")
 	l := lease(t, s)
@@ -220,6 +221,7 @@ func TestNixOutputs(t *testing.T) {
 // our paths when Nix rewrites their whole closure to content addresses. It
 // makes trees of texts then, and finds only whole paths to rewrite.
 func TestNixRewrittenOutputs(t *testing.T) {
+	t.Parallel()
 	n := sandboxed(t)
 	s := openAt(t, fastDir(t)+"/root")
 	l := lease(t, s)

@@ -62,6 +62,7 @@ func inputAddressed(n *nixtest.Nix) store.Path {
 // TestNixCopyTo reads what `nix copy --to file://` wrote, compressed in each
 // way, signed and not.
 func TestNixCopyTo(t *testing.T) {
+	t.Parallel()
 	n := nixtest.New(t)
 	addressed, plain := nixItems(t, n)
 	n.Run("nix-store", "--generate-binary-cache-key", "nix-1", n.Home+"/sec", n.Home+"/pub")
@@ -164,6 +165,7 @@ func sameNarinfos(t *testing.T, r *root, theirs, compression, keyFile string) {
 
 // TestNixCopyFrom lets Nix read what we push: unsigned, into a fresh store.
 func TestNixCopyFrom(t *testing.T) {
+	t.Parallel()
 	from := newRoot(t)
 	top := from.closure()
 	for _, compression := range []string{"zstd", "gzip", "none"} {
@@ -191,6 +193,7 @@ func TestNixCopyFrom(t *testing.T) {
 
 // TestNixSignature lets Nix take an item that only our signature vouches for.
 func TestNixSignature(t *testing.T) {
+	t.Parallel()
 	n := nixtest.New(t)
 	_, plain := nixItems(t, n)
 	if plain == "" {
@@ -225,6 +228,7 @@ const nixKey = "test-1:WzsghoKj6qSPi5WnGWcED2sfH7pyvyOWQxi+NSGTboZjENdQKx/zQQGBo
 // TestNixKeptCaches reads caches that Nix wrote once, so that they are read
 // where it is absent, too.
 func TestNixKeptCaches(t *testing.T) {
+	t.Parallel()
 	const name = "/osbuild/store/msp1a57k4lsnhzsbk4lvbj6wwhvbabia-top"
 	n := nixtest.Find(t)
 	key := filepath.Join(t.TempDir(), "key")

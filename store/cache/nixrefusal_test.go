@@ -72,6 +72,7 @@ var harms = []struct {
 // over HTTP, to Nix and to us: both refuse, and both take the same cache
 // without the damage.
 func TestNixRefusals(t *testing.T) {
+	t.Parallel()
 	n := nixtest.New(t)
 	from := newRoot(t)
 	ourTop := from.closure()
@@ -146,6 +147,7 @@ func (c *shared) read(web bool) (ours, theirs error) {
 // TestNixListings reads the same listing for the same tree from both sides'
 // caches by `nix store ls`, and a file by its place in it.
 func TestNixListings(t *testing.T) {
+	t.Parallel()
 	n := nixtest.New(t)
 	from := newRoot(t)
 	top := from.closure()

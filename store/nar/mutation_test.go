@@ -194,6 +194,7 @@ func mutate(r *rand.Rand, list []string) []byte {
 // Whatever happens to an archive: we take it if and only if the grammar does,
 // in memory and on disk.
 func TestMutations(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))

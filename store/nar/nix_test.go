@@ -26,6 +26,7 @@ var update = flag.Bool("update", false, "write what Nix says into testdata/nix")
 // Our archives of random trees are those of Nix, byte for byte, and each
 // unpacks the other's. The trees lie in one folder, so that Nix is asked once.
 func TestNixArchives(t *testing.T) {
+	t.Parallel()
 	n := nixtest.Find(t)
 	kept := filepath.Join(t.TempDir(), "kept")
 	makeTrees(t, rand.New(rand.NewPCG(11, 12)), kept, 120)
@@ -116,6 +117,7 @@ func exchange(t *testing.T, n *nixtest.Nix, dir string) []string {
 // unpacks to the same tree. We refuse more: what current Nix does, which
 // TestMutations holds.
 func TestNixMutations(t *testing.T) {
+	t.Parallel()
 	n := nixtest.Find(t)
 	kept := mutations(rand.New(rand.NewPCG(13, 14)), 120)
 	var ask func() []string
