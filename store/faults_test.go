@@ -160,7 +160,6 @@ type disk struct {
 	root   string
 	last   int64
 	synced map[uint64]int64 // sizes of durable files, by inode
-	ops    []string
 	err    error
 }
 
@@ -176,7 +175,6 @@ func (d *disk) fs() *fsys.Fault {
 		case op == "sync":
 			d.note()
 		}
-		d.ops = append(d.ops, op)
 		return nil
 	}}
 }
