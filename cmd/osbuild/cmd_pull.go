@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -17,8 +18,8 @@ import (
 func pullVerb() verb {
 	return verb{
 		name:    "pull",
-		args:    "ITEM… SOURCE",
-		summary: "bring items and all they need from a cache into this store",
+		args:    "ITEM… SOURCE…",
+		summary: "bring items and all they need from caches into this store",
 		help: `osbuild pull 0a1b2c3d4f5g6h7i8j9kalbmcndpfqgr-system file:///srv/cache
 osbuild pull --gc-root ./system /osbuild/store/0a1b2c3d4f5g6h7i8j9kalbmcndpfqgr-system file:///srv/cache`,
 		setup: func(fs *pflag.FlagSet) runFunc {
@@ -48,7 +49,12 @@ func (o *pullOptions) run(ctx context.Context, a *app, args []string) error {
 	if args = words(args); len(args) < 2 {
 		return usagef("pull: give an ITEM, and the cache that has it; see `osbuild help pull`")
 	}
-	targets, source := args[:len(args)-1], args[len(args)-1]
+	// The last one is a SOURCE, and so are the URLs before it.
+	first := len(args) - 1
+	for first > 1 && strings.Contains(args[first-1], "://") {
+		first--
+	}
+	targets, sources := args[:first], args[first:]
 	if o.gcRoot != "" && len(targets) > 1 {
 		return usagef("pull: --gc-root takes one ITEM")
 	}
@@ -70,19 +76,23 @@ func (o *pullOptions) run(ctx context.Context, a *app, args []string) error {
 	if p.Policy, err = (sharing{keys: o.keys}).effective(); err != nil {
 		return err
 	}
-	c, err := a.openCache(ctx, source)
-	if err != nil {
-		return err
+	names := make([]string, len(sources))
+	for k, source := range sources {
+		c, err := a.openCache(ctx, source)
+		if err != nil {
+			return err
+		}
+		p.Caches, names[k] = append(p.Caches, c), c.String()
 	}
 	s, lease, err := a.openLease()
 	if err != nil {
 		return err
 	}
-	p.Store, p.Caches = s, []*cache.Cache{c}
+	p.Store = s
 	r, err := p.Pull(ctx, lease, paths...)
 	m.end()
 	if err != nil {
-		return fmt.Errorf("cannot pull from %s: %w", c, err)
+		return fmt.Errorf("cannot pull from %s: %w", strings.Join(names, " and "), err)
 	}
 	if r.Items == 0 {
 		a.say("nothing to pull: all of it is in the store")

@@ -4,6 +4,8 @@
 package policy_test
 
 import (
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -113,6 +115,33 @@ func TestParse(t *testing.T) {
 				t.Error("there is a policy beside the error")
 			}
 		})
+	}
+}
+
+// TestDocumented holds that what the page shows is a policy.
+func TestDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/cache.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "## The policy file\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	elided := regexp.MustCompile(`"([a-z.]+-1):…"`)
+	shown := 0
+	for k, text := range strings.Split(section, "```") {
+		if k%2 == 0 {
+			continue
+		}
+		shown++
+		text = elided.ReplaceAllStringFunc(text, func(s string) string {
+			return `"` + key(elided.FindStringSubmatch(s)[1]).Public().String() + `"`
+		})
+		if p, err := policy.Parse("docs/cache.md", []byte(text)); err != nil || len(p.Keys) == 0 || len(p.Rules) == 0 {
+			t.Errorf("%+v, %v", p, err)
+		}
+	}
+	if shown < 2 {
+		t.Errorf("%d examples", shown)
 	}
 }
 
