@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -46,6 +47,7 @@ type pulled struct {
 }
 
 func (o *pullOptions) run(ctx context.Context, a *app, args []string) error {
+	debug.SetGCPercent(100) // it may take long: what many items leave behind is not kept
 	if args = words(args); len(args) < 2 {
 		return usagef("pull: give an ITEM, and the cache that has it; see `osbuild help pull`")
 	}

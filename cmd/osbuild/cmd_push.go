@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -55,6 +56,7 @@ type pushed struct {
 }
 
 func (o *pushOptions) run(ctx context.Context, a *app, args []string) error {
+	debug.SetGCPercent(100) // it may take long: what many items leave behind is not kept
 	if args = words(args); len(args) < 2 {
 		return usagef("push: give an ITEM or a FILE, and where to push it; see `osbuild help push`")
 	}

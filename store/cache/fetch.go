@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -16,6 +17,7 @@ import (
 
 	"osbuild/store"
 	"osbuild/store/cache/codec"
+	"osbuild/store/cache/location"
 	"osbuild/store/cache/narinfo"
 )
 
@@ -90,7 +92,7 @@ func (f *flights) leave(path store.Path, fl *flight) error {
 func (p *Puller) fetch(ctx context.Context, l *store.Lease, list []wanted) error {
 	joined := make([]*flight, len(list))
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(downloads)
+	g.SetLimit(atOnce(list))
 	for k, w := range list {
 		g.Go(func() (err error) {
 			joined[k], err = p.fly(gctx, l, w)
@@ -115,6 +117,17 @@ func (p *Puller) fetch(ctx context.Context, l *store.Lease, list []wanted) error
 		return ctx.Err()
 	}
 	return err
+}
+
+// atOnce is how many archives are worth fetching side by side. What lies in
+// folders keeps the processors busy, and nobody waits for an answer.
+func atOnce(list []wanted) int {
+	for _, w := range list {
+		if _, ok := w.from.Location.(*location.Folder); !ok {
+			return downloads
+		}
+	}
+	return min(downloads, runtime.GOMAXPROCS(0)+1)
 }
 
 // fly brings one item here, or waits for who does.

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// downloads is how many archives come at once. Each needs a few MiB, or
+	// downloads is how many archives come at once, at most. Each needs a few MiB, or
 	// what its compression asks for.
 	downloads = 8
 	// DefaultMaxSize bounds one archive, and maxItems a closure, so that a

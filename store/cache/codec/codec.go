@@ -179,9 +179,12 @@ func NewReader(name string, r io.Reader) (io.ReadCloser, error) {
 	if name == "none" {
 		return io.NopCloser(r), nil
 	}
-	src := &source{r: bufio.NewReaderSize(r, 64<<10)}
+	b := buffers.Get().(*bufio.Reader)
+	b.Reset(r)
+	src := &source{r: b}
 	d, err := methods[name].read(src)
 	if err != nil {
+		src.release()
 		return nil, src.blame(err)
 	}
 	return &reader{d, src}, nil
@@ -197,13 +200,27 @@ func NewWriter(name string, w io.Writer, size int64) (io.WriteCloser, error) {
 	return methods[name].write(w, size)
 }
 
+var buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 64<<10) }}
+
 // source remembers its own error, so that it is not taken for damage.
 type source struct {
-	r   io.Reader
+	r   *bufio.Reader // nil once released
 	err error
 }
 
+// release lets the buffer be used again.
+func (s *source) release() {
+	if s.r != nil {
+		s.r.Reset(nil)
+		buffers.Put(s.r)
+		s.r = nil
+	}
+}
+
 func (s *source) Read(p []byte) (int, error) {
+	if s.r == nil {
+		return 0, errClosed
+	}
 	n, err := s.r.Read(p)
 	if err != nil && err != io.EOF {
 		s.err = err
@@ -232,4 +249,9 @@ func (r *reader) Read(p []byte) (int, error) {
 		err = r.src.blame(err)
 	}
 	return n, err
+}
+
+func (r *reader) Close() error {
+	defer r.src.release()
+	return r.ReadCloser.Close()
 }
