@@ -16,5 +16,8 @@ const Connections = connections
 
 // TrustServer makes w take the certificate of a test's server.
 func TrustServer(w *Web, s *httptest.Server) {
-	w.get.Transport.(*http.Transport).TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	t := w.get.Transport.(*http.Transport)
+	config := s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	config.NextProtos = t.TLSClientConfig.NextProtos // also HTTP/2
+	t.TLSClientConfig = config
 }

@@ -304,28 +304,45 @@ func TestSilentRefusals(t *testing.T) {
 }
 
 // TestManyQuestions holds that many questions at once do not take as many
-// connections.
+// connections, and are all answered, over both versions of HTTP.
 func TestManyQuestions(t *testing.T) {
-	var now, most atomic.Int64
-	w, count := serve(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
-		n := now.Add(1)
-		defer now.Add(-1)
-		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
-		}
-		time.Sleep(2 * time.Millisecond)
-		w.WriteHeader(http.StatusNotFound)
-	})
-	var wg sync.WaitGroup
-	for k := range 500 {
-		wg.Go(func() {
-			if has, err := w.Has(t.Context(), fmt.Sprintf("%d.narinfo", k)); has || err != nil {
-				t.Errorf("%v %v", has, err)
+	for _, two := range []bool{false, true} {
+		var now, most, count atomic.Int64
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if (r.ProtoMajor == 2) != two {
+				t.Errorf("it speaks %s", r.Proto)
 			}
-		})
-	}
-	wg.Wait()
-	if most.Load() > location.Connections || count.Load() != 500 {
-		t.Errorf("%d connections at once, %d requests", most.Load(), count.Load())
+			n := now.Add(1)
+			defer now.Add(-1)
+			for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+			}
+			count.Add(1)
+			time.Sleep(2 * time.Millisecond)
+			w.WriteHeader(http.StatusNotFound)
+		}))
+		defer s.Close()
+		s.EnableHTTP2 = two
+		if two {
+			s.StartTLS()
+		} else {
+			s.Start()
+		}
+		w := quick(t, s.URL)
+		if two {
+			location.TrustServer(w, s)
+		}
+		var wg sync.WaitGroup
+		for k := range 500 {
+			wg.Go(func() {
+				if has, err := w.Has(t.Context(), fmt.Sprintf("%d.narinfo", k)); has || err != nil {
+					t.Errorf("%v %v", has, err)
+				}
+			})
+		}
+		wg.Wait()
+		if !two && most.Load() > location.Connections || count.Load() != 500 {
+			t.Errorf("%d connections at once, %d requests", most.Load(), count.Load())
+		}
 	}
 }
 
