@@ -74,7 +74,9 @@ const maxInfo = 8 << 20
 // DecodeInfo reads the text of an info file. Fields that it does not know
 // (those of a cache) are skipped; a missing or doubled field, a wrong value
 // or a torn last line is an error.
-func DecodeInfo(text []byte) (Info, error) {
+func DecodeInfo(text []byte) (Info, error) { return decodeInfo(string(text)) }
+
+func decodeInfo(text string) (Info, error) {
 	var i Info
 	if len(text) > maxInfo {
 		return Info{}, fmt.Errorf("cannot read an info file: it has more than %d bytes", maxInfo)
@@ -83,7 +85,7 @@ func DecodeInfo(text []byte) (Info, error) {
 		return Info{}, fmt.Errorf("cannot read an info file: its last line is torn")
 	}
 	var seen fieldSet
-	rest := string(text)
+	rest := text
 	for n := 1; rest != ""; n++ {
 		var l string
 		l, rest, _ = strings.Cut(rest, "\n")
