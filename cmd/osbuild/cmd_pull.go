@@ -22,6 +22,7 @@ func pullVerb() verb {
 		args:    "ITEM… SOURCE…",
 		summary: "bring items and all they need from caches into this store",
 		help: `osbuild pull 0a1b2c3d4f5g6h7i8j9kalbmcndpfqgr-system file:///srv/cache
+osbuild pull 0a1b2c3d4f5g6h7i8j9kalbmcndpfqgr-system https://cache.example.org file:///srv/cache
 osbuild pull --gc-root ./system /osbuild/store/0a1b2c3d4f5g6h7i8j9kalbmcndpfqgr-system file:///srv/cache`,
 		setup: func(fs *pflag.FlagSet) runFunc {
 			var o pullOptions

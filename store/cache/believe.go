@@ -129,7 +129,12 @@ func (p *Puller) believeClosure(ctx context.Context, rule *policy.Rule, list []w
 		}
 		w.rules = append(w.rules, rule)
 		if err := p.satisfiedToo(ctx, w); err != nil {
-			return fmt.Errorf("cannot take %s from %s, which %s needs: %w", w.info.Path, w.from, list[from].info.Path, err)
+			// Another cache may have it with other bytes and more signatures.
+			next, found := p.another(ctx, *w, p.Caches[slices.Index(p.Caches, w.from)+1:])
+			if found != nil {
+				return fmt.Errorf("cannot take %s from %s, which %s needs: %w", w.info.Path, w.from, list[from].info.Path, err)
+			}
+			*w = next
 		}
 		for _, r := range w.info.References {
 			if at, ok := index[r]; ok {

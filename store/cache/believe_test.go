@@ -219,6 +219,13 @@ func TestPolicyOfItems(t *testing.T) {
 			p.plain(p.a, p.top, by(p.top, p.anna, p.bert)...)
 			p.plain(p.a, p.dep, by(p.dep, p.carl)...)
 		}, `the rule "far"`},
+		{"another cache has what it reaches as it should be", far, func(p *parties) {
+			p.plain(p.a, p.top, by(p.top, p.anna, p.bert)...)
+			lie := p.dep
+			lie.NarHash[0]++
+			p.plain(p.a, lie, by(lie, p.carl)...)
+			p.plain(p.b, p.dep, by(p.dep, p.anna, p.bert)...)
+		}, ""},
 		{"the archive comes from elsewhere, where too few have signed", far, func(p *parties) {
 			p.plain(p.a, p.top, by(p.top, p.anna, p.bert)...)
 			p.plain(p.a, p.dep, by(p.dep, p.anna, p.bert)...)
