@@ -99,7 +99,11 @@ func writeZstd(w io.Writer, size int64) (io.WriteCloser, error) {
 			return nil, err
 		}
 	}
-	// With the size in front a reader takes no more memory than that.
+	if size > writeWindow {
+		size = -1
+	}
+	// With a size in front that is less than the window a reader takes less
+	// memory.
 	e.ResetContentSize(w, size)
 	return &pooledEncoder{e}, nil
 }
