@@ -43,6 +43,16 @@ var outputCases = []outputCase{
 }
 
 func init() {
+	// A reference to another item at the borders of files' pieces, and of the
+	// archive, where what is before the content has 232 bytes.
+	for _, at := range []int{64 << 10, 64<<10 - 232, 256 << 10, 256<<10 - 232} {
+		for _, before := range []int{1, 16, 31} {
+			outputCases = append(outputCases, outputCase{
+				fmt.Sprintf("another %d bytes before %d", before, at),
+				map[string]string{"f": strings.Repeat("x", at-before) + "DEP1HASH" + strings.Repeat("x", 300_000) + "OUT"},
+			})
+		}
+	}
 	// A digest at every place around the borders of our buffers.
 	for _, at := range []int{64 << 10, 128 << 10, 256 << 10} {
 		for _, before := range []int{0, 1, 15, 16, 31, 32, 33} {

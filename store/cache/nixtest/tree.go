@@ -20,6 +20,9 @@ var (
 	// Around the padding, the blocks and the buffers of both sides.
 	smallSizes = []int{0, 0, 1, 7, 8, 9, 15, 16, 17, 100, 4095, 4096, 4097}
 	largeSizes = []int{65535, 65536, 65537, 131071, 131072, 131073, 300_000}
+	// Whether a file may be run its owner's bit says, and no other.
+	runModes   = []os.FileMode{0o755, 0o744, 0o700, 0o500, 0o777}
+	plainModes = []os.FileMode{0o644, 0o600, 0o444, 0o400, 0o655, 0o611, 0o666}
 )
 
 // RandomTree makes a tree with all that may occur in one: files of odd sizes,
@@ -37,9 +40,9 @@ func node(r *rand.Rand, path string, depth, kind int) error {
 	case kind == 0:
 		return os.Symlink(treeTargets[r.IntN(len(treeTargets))], path)
 	case kind == 1:
-		return os.WriteFile(path, randomBytes(r), 0o755)
+		return file(path, randomBytes(r), runModes[r.IntN(len(runModes))])
 	case kind == 2 || depth > 0 && kind < 6:
-		return os.WriteFile(path, randomBytes(r), 0o644)
+		return file(path, randomBytes(r), plainModes[r.IntN(len(plainModes))])
 	}
 	if err := os.Mkdir(path, 0o755); err != nil {
 		return err
@@ -60,6 +63,14 @@ func node(r *rand.Rand, path string, depth, kind int) error {
 		}
 	}
 	return nil
+}
+
+// file writes a file of exactly this mode.
+func file(path string, content []byte, mode os.FileMode) error {
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		return err
+	}
+	return os.Chmod(path, mode)
 }
 
 func randomBytes(r *rand.Rand) []byte {
