@@ -99,6 +99,10 @@ func TestSame(t *testing.T) {
 	}
 	for _, name := range []string{"zstd", "gzip"} {
 		t.Run(name, func(t *testing.T) {
+			texts := texts
+			if name == "gzip" {
+				texts = texts[:len(texts)-2] // it knows no difference between large and larger
+			}
 			want := make([][sha256.Size]byte, len(texts))
 			for k, text := range texts {
 				packed := compress(t, name, text)
