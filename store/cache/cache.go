@@ -36,17 +36,31 @@ type Cache struct {
 	Rules []string
 
 	mu      sync.Mutex
-	lacks   map[string]time.Time // files that were not there
-	down    error                // why it could not be asked
-	downFor time.Time
+	answers map[string]answer // about small files that cannot be had
+	down    answer            // why nothing of it can
+	// troubles counts the files in a row about which the server said that it
+	// cannot answer.
+	troubles int
 }
+
+// answer is why something cannot be had, for a while.
+type answer struct {
+	err   error
+	until time.Time
+}
+
+func (a answer) holds() bool { return a.err != nil && time.Now().Before(a.until) }
 
 const (
 	// forgetAfter is how long it is remembered that a file was not there.
 	// It is short: what was pushed a moment ago should be found.
 	forgetAfter = time.Minute
-	// restFor is how long a cache that could not be asked is left alone.
+	// restFor is how long a cache that could not be asked is left alone, or a
+	// file that could not be read.
 	restFor = 30 * time.Second
+	// mostTroubles is how many files in a row a server may fail to answer for
+	// before it is left alone as a whole.
+	mostTroubles = 3
 )
 
 // Open opens the cache at a location.
@@ -114,48 +128,64 @@ func (c *Cache) narinfo(ctx context.Context, p store.Path) (narinfo.Narinfo, err
 	return n, nil
 }
 
-// ask reads a small file, unless it is known to be missing.
+// ask reads a small file, unless it is known that it cannot be had.
 func (c *Cache) ask(ctx context.Context, name string) ([]byte, error) {
 	if err := c.known(name); err != nil {
 		return nil, err
 	}
+	return c.read(ctx, name)
+}
+
+// read reads a small file, whatever was known of it, and remembers why it
+// cannot be had.
+func (c *Cache) read(ctx context.Context, name string) ([]byte, error) {
 	text, err := location.Read(ctx, c.Location, name, narinfo.MaxSize)
-	switch {
-	case err == nil:
-		return text, nil
-	case ctx.Err() != nil:
+	if err != nil && ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if errors.Is(err, fs.ErrNotExist) {
-		if c.lacks == nil {
-			c.lacks = make(map[string]time.Time)
-		}
-		c.lacks[name] = time.Now()
-		return nil, store.ErrNotFound
+	if location.Overloaded(err) {
+		c.troubles++
+	} else {
+		c.troubles = 0
 	}
-	c.down, c.downFor = err, time.Now()
-	return nil, err
+	switch {
+	case err == nil:
+		return text, nil
+	case location.Unreachable(err), c.troubles >= mostTroubles:
+		c.down = answer{err, time.Now().Add(restFor)}
+		return nil, err
+	}
+	// The others may be all right.
+	a := answer{err, time.Now().Add(restFor)}
+	if errors.Is(err, fs.ErrNotExist) {
+		a = answer{store.ErrNotFound, time.Now().Add(forgetAfter)}
+	}
+	if c.answers == nil {
+		c.answers = make(map[string]answer)
+	}
+	c.answers[name] = a
+	return nil, a.err
 }
 
-// known gives what needs no question: that the file is not there, or that
-// the cache cannot be asked.
+// known gives what needs no question: why the file, or all that the cache
+// has, cannot be had.
 func (c *Cache) known(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.down != nil && time.Since(c.downFor) < restFor {
-		return c.down
+	if c.down.holds() {
+		return c.down.err
 	}
-	if since, ok := c.lacks[name]; ok && time.Since(since) < forgetAfter {
-		return store.ErrNotFound
+	if a := c.answers[name]; a.holds() {
+		return a.err
 	}
 	return nil
 }
 
-// learn forgets that a file was missing.
+// learn forgets why a file could not be had.
 func (c *Cache) learn(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.lacks, name)
+	delete(c.answers, name)
 }
