@@ -11,7 +11,6 @@ import (
 	"io"
 	"runtime"
 	"slices"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,92 +20,18 @@ import (
 	"osbuild/store/cache/narinfo"
 )
 
-// flights are the items on their way, so that two calls which need one item
-// download it once. All of it is guarded by mu but for what a flight's done
-// channel guards.
-type flights struct {
-	mu    sync.Mutex
-	items map[store.Path]*flight
-	// admitting is held while items are registered.
-	admitting sync.Mutex
-}
-
-// flight is one item on its way.
-type flight struct {
-	users int
-	done  chan struct{} // closed when arrival and err are set
-	// arrival is nil where the item was valid already.
-	arrival *store.Arrival
-	err     error
-	// admitted is guarded by flights.admitting.
-	admitted bool
-}
-
-// join gives the flight of an item; first says that the caller must fly it.
-func (f *flights) join(path store.Path) (fl *flight, first bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.items == nil {
-		f.items = make(map[store.Path]*flight)
-	}
-	fl = f.items[path]
-	if fl == nil {
-		fl = &flight{done: make(chan struct{})}
-		f.items[path] = fl
-		first = true
-	}
-	fl.users++
-	return fl, first
-}
-
-// land ends the flight. One that failed is forgotten, so that others can try
-// again.
-func (f *flights) land(path store.Path, fl *flight, a *store.Arrival, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	fl.arrival, fl.err = a, err
-	if err != nil {
-		delete(f.items, path)
-	}
-	close(fl.done)
-}
-
-// leave gives up a flight that has landed; the last one takes away what
-// nobody admitted.
-func (f *flights) leave(path store.Path, fl *flight) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if fl.users--; fl.users > 0 {
-		return nil
-	}
-	if f.items[path] == fl {
-		delete(f.items, path)
-	}
-	if fl.arrival == nil || fl.admitted {
-		return nil
-	}
-	return fl.arrival.Discard()
-}
-
 // fetch downloads what is wanted, and registers it when all of it is there.
 func (p *Puller) fetch(ctx context.Context, l *store.Lease, list []wanted) error {
 	joined := make([]*flight, len(list))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(atOnce(list))
-	for k, w := range list {
-		g.Go(func() (err error) {
-			joined[k], err = p.fly(gctx, l, w)
-			end := Transfer{Path: w.info.Path, Total: w.info.NarSize, Settled: true, Err: err}
-			if err == nil {
-				end.Done = end.Total
-			}
-			p.Observe.tell(end)
-			return err
-		})
-	}
-	err := g.Wait()
-	if err == nil {
-		err = p.admit(ctx, l, joined)
+	err := p.fly(ctx, l, list, joined)
+	for err == nil {
+		var lost bool
+		if lost, err = p.admit(ctx, l, list, joined); !lost {
+			break
+		}
+		// Another call has failed to register what both wanted, which may be
+		// because of what this one does not want.
+		err = p.fly(ctx, l, list, joined)
 	}
 	for k, w := range list {
 		if joined[k] != nil {
@@ -117,6 +42,27 @@ func (p *Puller) fetch(ctx context.Context, l *store.Lease, list []wanted) error
 		return ctx.Err()
 	}
 	return err
+}
+
+// fly brings all items here for which there is no flight yet.
+func (p *Puller) fly(ctx context.Context, l *store.Lease, list []wanted, joined []*flight) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce(list))
+	for k, w := range list {
+		if joined[k] != nil {
+			continue
+		}
+		g.Go(func() (err error) {
+			joined[k], err = p.flyOne(gctx, l, w)
+			end := Transfer{Path: w.info.Path, Total: w.info.NarSize, Settled: true, Err: err}
+			if err == nil {
+				end.Done = end.Total
+			}
+			p.Observe.tell(end)
+			return err
+		})
+	}
+	return g.Wait()
 }
 
 // atOnce is how many archives are worth fetching side by side. What lies in
@@ -130,65 +76,49 @@ func atOnce(list []wanted) int {
 	return min(downloads, runtime.GOMAXPROCS(0)+1)
 }
 
-// fly brings one item here, or waits for who does.
-func (p *Puller) fly(ctx context.Context, l *store.Lease, w wanted) (*flight, error) {
-	path := w.info.Path
-	for {
-		fl, first := p.flights.join(path)
-		if first {
-			var a *store.Arrival
-			var err error
-			if !p.Store.Valid(path) { // somebody may have been faster
-				a, err = p.download(ctx, l, w)
-			}
-			p.flights.land(path, fl, a, err)
-			return fl, err
-		}
-		select {
-		case <-fl.done:
-		case <-ctx.Done():
-			// It cannot be left before it has landed.
-			go func() {
-				<-fl.done
-				_ = p.flights.leave(path, fl) // its owner reports the error
-			}()
-			return nil, ctx.Err()
-		}
-		if fl.err == nil || !errors.Is(fl.err, context.Canceled) || ctx.Err() != nil {
-			return fl, fl.err
-		}
-		// Who flew it gave up, but not this call.
-		_ = p.flights.leave(path, fl) // nothing arrived
-	}
-}
-
-// admit registers what has arrived and is not registered yet.
-func (p *Puller) admit(ctx context.Context, l *store.Lease, joined []*flight) error {
+// admit registers what has arrived and is not registered yet. Where something
+// was lost, because another call tried and failed, it gives up those flights
+// and registers nothing.
+func (p *Puller) admit(ctx context.Context, l *store.Lease, list []wanted, joined []*flight) (lost bool, err error) {
 	p.flights.admitting.Lock()
 	defer p.flights.admitting.Unlock()
+	var own []*flight
 	var arrivals []*store.Arrival
-	for _, fl := range joined {
-		if fl.arrival != nil && !fl.admitted {
-			fl.admitted = true // or removed, if that fails
-			arrivals = append(arrivals, fl.arrival)
+	for k, fl := range joined {
+		switch {
+		case fl.lost:
+			lost, joined[k] = true, nil
+			err = errors.Join(err, p.flights.leave(list[k].info.Path, fl))
+		case fl.arrival != nil && !fl.admitted:
+			own, arrivals = append(own, fl), append(arrivals, fl.arrival)
 		}
 	}
-	return p.Store.Admit(ctx, l, arrivals...)
+	if lost || err != nil {
+		return lost, err
+	}
+	err = p.Store.Admit(ctx, l, arrivals...)
+	for _, fl := range own {
+		path := fl.arrival.Info.Path
+		if fl.admitted = err == nil || p.Store.Valid(path); !fl.admitted {
+			p.flights.lose(path, fl) // it was removed
+		}
+	}
+	return false, err
 }
 
 // download gets an item from the cache that was planned or, where that
 // fails, from the next one that has the same.
-func (p *Puller) download(ctx context.Context, l *store.Lease, w wanted) (*store.Arrival, error) {
+func (p *Puller) download(ctx context.Context, l *store.Lease, w wanted) landing {
 	var failed []error
 	rest := p.Caches[slices.Index(p.Caches, w.from)+1:]
 	for {
 		a, err := p.downloadFrom(ctx, l, w)
 		if err == nil || ctx.Err() != nil {
-			return a, err
+			return landing{a, w.from, err}
 		}
 		failed = append(failed, fmt.Errorf("cannot get %s from %s: %w", w.info.Path, w.from, err))
 		if w, err = p.another(ctx, w, rest); err != nil {
-			return nil, errors.Join(failed...)
+			return landing{err: errors.Join(failed...)}
 		}
 		rest = rest[slices.Index(rest, w.from)+1:]
 	}
