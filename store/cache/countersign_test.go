@@ -4,14 +4,20 @@
 package cache_test
 
 import (
+	"context"
+	"fmt"
 	"os"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"osbuild/store"
 	"osbuild/store/cache"
 	"osbuild/store/cache/location"
 	"osbuild/store/cache/narinfo"
 	"osbuild/store/cache/signature"
+	"osbuild/store/fsys"
 )
 
 // TestCountersign holds that a push adds its signature to what is there, and
@@ -73,6 +79,106 @@ func TestCountersign(t *testing.T) {
 		}
 		if got, err := os.ReadFile(dir + "/" + narinfo.Name(top)); err != nil || string(got) != string(text) {
 			t.Errorf("it became %q, %v", got, err)
+		}
+	}
+}
+
+// hesitant is a folder to which nothing is written at once, so that who reads
+// before he writes is overtaken.
+type hesitant struct{ *location.Folder }
+
+func (h hesitant) Create(ctx context.Context) (location.Upload, error) {
+	time.Sleep(3 * time.Millisecond)
+	return h.Folder.Create(ctx)
+}
+
+// TestSignersTogether holds that of several who push to one folder at the same
+// time, each leaves his signature: of what is new, of what is there, and of
+// builds.
+func TestSignersTogether(t *testing.T) {
+	const signers, builds = 3, 5
+	from, dir := newRoot(t), t.TempDir()+"/cache"
+	var paths []store.Path
+	for k := range 20 {
+		paths = append(paths, from.text(fmt.Sprintf("t%d", k), "text", paths[max(0, k-1):]...))
+	}
+	push(t, from, folder(t, dir), cache.PushOptions{}, paths[:10]...)
+	var trust signature.Trust
+	var wg sync.WaitGroup
+	for k := range signers {
+		secret, err := signature.Generate(fmt.Sprintf("key-%d", k))
+		if err != nil {
+			t.Fatal(err)
+		}
+		trust = append(trust, secret.Public())
+		// Each is as good as a process of its own.
+		c := &cache.Cache{Location: hesitant{location.NewFolder(dir, fsys.OS{})}}
+		wg.Go(func() {
+			if _, err := cache.Push(t.Context(), from.store, c, paths, cache.PushOptions{Key: &secret}); err != nil {
+				t.Error(err)
+			}
+			var list []cache.Realisation
+			for n := range builds {
+				r := cache.Realisation{Version: cache.RealisationVersion, Resolved: strings.Repeat(fmt.Sprintf("%02x", n), 32), Outputs: map[string]store.Path{"out": paths[n]}}
+				r.Sign(secret)
+				list = append(list, r)
+			}
+			if differing, err := c.PutRealisations(t.Context(), list); err != nil || len(differing) > 0 {
+				t.Errorf("%q, %v", differing, err)
+			}
+		})
+	}
+	wg.Wait()
+	c := folder(t, dir)
+	for _, path := range paths {
+		n, err := c.Narinfo(t.Context(), path)
+		if err != nil || len(trust.Signers(signature.Item(n.Info), n.Sigs)) != signers || len(n.Sigs) != signers {
+			t.Errorf("%s: %q, %v", path.Name(), n.Sigs, err)
+		}
+	}
+	for n := range builds {
+		r, err := c.Realisation(t.Context(), strings.Repeat(fmt.Sprintf("%02x", n), 32))
+		if err != nil || len(trust.Signers(r.Fingerprint(), r.Signatures)) != signers {
+			t.Errorf("build %d: %q, %v", n, r.Signatures, err)
+		}
+	}
+}
+
+// TestSteps holds that a push tells how many items it has asked for, and of how
+// many it has told.
+func TestSteps(t *testing.T) {
+	from := newRoot(t)
+	top := from.closure()
+	c := folder(t, t.TempDir()+"/cache")
+	secret, err := signature.Generate("anna-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		summary         string
+		key             *signature.Secret
+		asking, telling int
+	}{
+		{"all is new", nil, 3, 3},
+		{"all is there", nil, 3, 0},
+		{"all is there, and is signed", &secret, 3, 3},
+	} {
+		var mu sync.Mutex
+		most, first := map[cache.Step]int{}, map[cache.Step]int{}
+		steps := func(s cache.Step, done, all int) {
+			mu.Lock()
+			defer mu.Unlock()
+			if all != 3 {
+				t.Errorf("%s: %s %d of %d", test.summary, s, done, all)
+			}
+			if _, ok := most[s]; !ok {
+				first[s] = done
+			}
+			most[s] = max(most[s], done)
+		}
+		push(t, from, c, cache.PushOptions{Key: test.key, Steps: steps}, top)
+		if most[cache.Asking] != test.asking || most[cache.Telling] != test.telling || first[cache.Asking]+first[cache.Telling] != 0 {
+			t.Errorf("%s: %v, from %v", test.summary, most, first)
 		}
 	}
 }

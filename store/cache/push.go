@@ -11,6 +11,7 @@ import (
 	"hash"
 	"io"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -38,7 +39,20 @@ type PushOptions struct {
 	Jobs int
 	// Observe, if set, is told how far each archive is.
 	Observe Observer
+	// Steps, if set, is told how far what moves no archives is, by many
+	// goroutines.
+	Steps func(s Step, done, all int)
 }
+
+// Step is a part of a push that moves small files only.
+type Step string
+
+const (
+	// Asking is for what the cache lacks, before anything moves.
+	Asking Step = "asking"
+	// Telling of what was pushed comes last.
+	Telling Step = "telling"
+)
 
 // PushResult is what was done.
 type PushResult struct {
@@ -82,12 +96,31 @@ type push struct {
 }
 
 func (p *push) run(ctx context.Context, infos []store.Info) error {
-	missing, err := p.missing(ctx, infos)
-	if err == nil && len(missing) == 0 && p.result.Signed > 0 {
-		return p.c.Location.Sync()
-	}
-	if err != nil || len(missing) == 0 {
+	missing, present, err := p.missing(ctx, infos)
+	if err != nil {
 		return err
+	}
+	p.result.Present = len(present)
+	texts, err := p.archives(ctx, missing)
+	if err != nil {
+		return err
+	}
+	if p.o.Key == nil {
+		present = nil // nothing to add
+	}
+	if len(texts)+len(present) == 0 {
+		return nil
+	}
+	if err := p.publish(ctx, texts, present); err != nil || p.result.Items+p.result.Signed == 0 {
+		return err
+	}
+	return p.c.Location.Sync()
+}
+
+// archives pushes the archives of items, and gives their narinfos.
+func (p *push) archives(ctx context.Context, missing []store.Info) ([]narinfo.Narinfo, error) {
+	if len(missing) == 0 {
+		return nil, nil
 	}
 	texts := make([]narinfo.Narinfo, len(missing))
 	// The largest first, so that at the end nobody waits for one of them.
@@ -109,70 +142,117 @@ func (p *push) run(ctx context.Context, infos []store.Info) error {
 		})
 	}
 	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return texts, p.c.Location.Sync()
+}
+
+// publish writes the narinfos of what is pushed, and signs what was there.
+// Others may do the same at the same time, so what they wrote is read again.
+func (p *push) publish(ctx context.Context, texts []narinfo.Narinfo, present []store.Info) error {
+	unlock, err := location.Lock(ctx, p.c.Location)
+	if err != nil {
 		return err
 	}
-	if err := p.c.Location.Sync(); err != nil {
-		return err
-	}
+	defer unlock()
+	told := p.counter(Telling, len(texts)+len(present))
 	for _, level := range levels(texts) {
-		g, gctx := errgroup.WithContext(ctx)
-		g.SetLimit(questions)
-		for _, n := range level {
-			g.Go(func() error {
-				defer p.c.learn(narinfo.Name(n.Path))
-				return location.Write(gctx, p.c.Location, narinfo.Name(n.Path), n.Encode())
-			})
-		}
-		if err := g.Wait(); err != nil {
+		err := many(ctx, level, func(ctx context.Context, n narinfo.Narinfo) error {
+			defer told()
+			return p.tell(ctx, n)
+		})
+		if err != nil {
 			return err
 		}
 	}
+	var signed atomic.Int64
+	err = many(ctx, present, func(ctx context.Context, i store.Info) error {
+		defer told()
+		added, err := p.countersign(ctx, i)
+		if added {
+			signed.Add(1)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p.result.Signed = int(signed.Load())
 	for _, n := range texts {
 		p.result.Items++
 		p.result.Bytes += n.NarSize
 		p.result.FileBytes += n.FileSize
 	}
-	return p.c.Location.Sync()
+	return nil
 }
 
-// missing gives the items that the cache lacks.
-func (p *push) missing(ctx context.Context, infos []store.Info) ([]store.Info, error) {
-	has, added := make([]bool, len(infos)), make([]bool, len(infos))
+// many calls a function for each of many small files.
+func many[T any](ctx context.Context, list []T, each func(context.Context, T) error) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(questions)
+	for _, v := range list {
+		g.Go(func() error { return each(gctx, v) })
+	}
+	return g.Wait()
+}
+
+// counter counts what is done of a step, and tells of it.
+func (p *push) counter(s Step, all int) (one func()) {
+	if p.o.Steps == nil || all == 0 {
+		return func() {}
+	}
+	var done atomic.Int64
+	p.o.Steps(s, 0, all)
+	return func() { p.o.Steps(s, int(done.Add(1)), all) }
+}
+
+// missing gives the items that the cache lacks, and those that it has.
+func (p *push) missing(ctx context.Context, infos []store.Info) (missing, present []store.Info, err error) {
+	has := make([]bool, len(infos))
+	asked := p.counter(Asking, len(infos))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(questions)
 	for k, i := range infos {
 		g.Go(func() (err error) {
-			if has[k], err = p.c.Location.Has(gctx, narinfo.Name(i.Path)); has[k] && p.o.Key != nil {
-				added[k], err = p.countersign(gctx, i)
-			}
+			defer asked()
+			has[k], err = p.c.Location.Has(gctx, narinfo.Name(i.Path))
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var missing []store.Info
 	for k, i := range infos {
 		if has[k] {
-			p.result.Present++
-			p.result.Signed += one(added[k])
+			present = append(present, i)
 		} else {
 			missing = append(missing, i)
 		}
 	}
-	return missing, nil
+	return missing, present, nil
 }
 
-func one(b bool) int {
-	if b {
-		return 1
+// tell writes a narinfo. Where somebody else has pushed the item meanwhile, its
+// signatures are kept.
+func (p *push) tell(ctx context.Context, n narinfo.Narinfo) error {
+	name := narinfo.Name(n.Path)
+	if _, ok := p.c.Location.(location.Locker); ok {
+		// Elsewhere it would prove nothing, and take a question.
+		if text, err := location.Read(ctx, p.c.Location, name, narinfo.MaxSize); err == nil {
+			if other, err := narinfo.Parse(text); err == nil && signature.Item(other.Info) == signature.Item(n.Info) {
+				n.Sigs = merge(n.Sigs, other.Sigs)
+				slices.Sort(n.Sigs)
+			}
+		}
 	}
-	return 0
+	defer p.c.learn(name)
+	return location.Write(ctx, p.c.Location, name, n.Encode())
 }
 
 // countersign adds a signature to what the cache says of an item, where it
 // says the same as the store: so several can vouch for one item.
 func (p *push) countersign(ctx context.Context, i store.Info) (added bool, err error) {
+	p.c.learn(narinfo.Name(i.Path)) // it is there
 	n, err := p.c.Narinfo(ctx, i.Path)
 	if errors.Is(err, store.ErrWrong) || err == nil && signature.Item(n.Info) != signature.Item(i) {
 		return false, nil // whoever pulls it will be told

@@ -16,8 +16,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"osbuild/store"
 	"osbuild/store/cache/location"
 	"osbuild/store/cache/signature"
@@ -109,7 +107,11 @@ func ParseRealisation(text []byte) (Realisation, error) {
 // Realisation asks what the derivation with this resolved key gave. The error
 // wraps [store.ErrNotFound] where the cache does not know.
 func (c *Cache) Realisation(ctx context.Context, resolved string) (Realisation, error) {
-	text, err := c.ask(ctx, RealisationName(resolved))
+	return c.realisation(ctx, resolved, c.ask)
+}
+
+func (c *Cache) realisation(ctx context.Context, resolved string, read func(context.Context, string) ([]byte, error)) (Realisation, error) {
+	text, err := read(ctx, RealisationName(resolved))
 	if err == nil {
 		var r Realisation
 		if r, err = ParseRealisation(text); err == nil && r.Resolved != resolved {
@@ -130,22 +132,22 @@ var ErrDiffers = errors.New("the cache knows other outputs of the same build")
 // PutRealisations tells the cache of many builds at once. It gives the
 // resolved keys of those of which the cache knows other outputs.
 func (c *Cache) PutRealisations(ctx context.Context, list []Realisation) (differing []string, err error) {
-	var mu sync.Mutex
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(questions)
-	for _, r := range list {
-		g.Go(func() error {
-			err := c.PutRealisation(gctx, r)
-			if errors.Is(err, ErrDiffers) {
-				mu.Lock()
-				defer mu.Unlock()
-				differing = append(differing, r.Resolved)
-				return nil
-			}
-			return err
-		})
+	unlock, err := location.Lock(ctx, c.Location)
+	if err != nil {
+		return nil, err
 	}
-	err = g.Wait()
+	defer unlock()
+	var mu sync.Mutex
+	err = many(ctx, list, func(ctx context.Context, r Realisation) error {
+		err := c.putRealisation(ctx, r)
+		if errors.Is(err, ErrDiffers) {
+			mu.Lock()
+			defer mu.Unlock()
+			differing = append(differing, r.Resolved)
+			return nil
+		}
+		return err
+	})
 	slices.Sort(differing)
 	if err == nil {
 		err = c.Location.Sync()
@@ -156,7 +158,17 @@ func (c *Cache) PutRealisations(ctx context.Context, list []Realisation) (differ
 // PutRealisation tells the cache what a build gave. Signatures of one that is
 // there already are kept.
 func (c *Cache) PutRealisation(ctx context.Context, r Realisation) error {
-	have, err := c.Realisation(ctx, r.Resolved)
+	unlock, err := location.Lock(ctx, c.Location)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return c.putRealisation(ctx, r)
+}
+
+// putRealisation asks anew: what was known may have changed since.
+func (c *Cache) putRealisation(ctx context.Context, r Realisation) error {
+	have, err := c.realisation(ctx, r.Resolved, c.read)
 	switch {
 	case err == nil && !maps.Equal(have.Outputs, r.Outputs):
 		return fmt.Errorf("cannot tell %s of the build %s: %w", c, r.Resolved, ErrDiffers)

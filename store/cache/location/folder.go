@@ -30,11 +30,15 @@ const (
 type Folder struct {
 	dir string
 	fs  fsys.FS
+	// turn holds a token while this process has the lock, or waits for it.
+	turn chan struct{}
 }
 
 // NewFolder gives the location of a folder, which is made when something is
 // put there.
-func NewFolder(dir string, f fsys.FS) *Folder { return &Folder{dir: filepath.Clean(dir), fs: f} }
+func NewFolder(dir string, f fsys.FS) *Folder {
+	return &Folder{dir: filepath.Clean(dir), fs: f, turn: make(chan struct{}, 1)}
+}
 
 // String implements Location.
 func (f *Folder) String() string { return "file://" + f.dir }
@@ -114,6 +118,82 @@ func (f *Folder) Sync() error {
 	}
 	return f.fs.Sync(f.dir)
 }
+
+// lockName is the file in the folder that is locked.
+const lockName = ".lock"
+
+// Lock implements Locker, by flock(2) on a file that stays.
+func (f *Folder) Lock(ctx context.Context) (unlock func(), err error) {
+	select {
+	case f.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	file, err := f.openLock()
+	if err == nil {
+		if err = waitForLock(ctx, file); err != nil {
+			err = errors.Join(err, file.Close())
+		}
+	}
+	if err != nil {
+		<-f.turn
+		return nil, err
+	}
+	return func() {
+		_ = file.Close() // which unlocks it
+		<-f.turn
+	}, nil
+}
+
+// openLock opens the file to lock, and makes it where there is none. Where it
+// is another user's, it may be readable only, which suffices but on NFS: there
+// flock(2) is an exclusive lock of fcntl(2), which wants one that can be written.
+func (f *Folder) openLock() (*os.File, error) {
+	place := filepath.Join(f.dir, lockName)
+	for {
+		file, err := os.OpenFile(place, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
+			file, err = os.OpenFile(place, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return file, err
+		}
+		if err := fsys.MkdirAll(f.fs, f.dir, 0o755); err != nil {
+			return nil, err
+		}
+		made, err := f.fs.Create(place, 0o666)
+		if err == nil {
+			err = made.Close()
+		}
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+	}
+}
+
+// waitForLock polls, because a flock that waits cannot be broken off.
+func waitForLock(ctx context.Context, file *os.File) error {
+	for {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			if err != nil {
+				err = &fs.PathError{Op: "flock", Path: file.Name(), Err: err}
+			}
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(lockPoll):
+		}
+	}
+}
+
+// lockPoll is how often it is tried to get the lock of a folder.
+const lockPoll = 10 * time.Millisecond
 
 type folderUpload struct {
 	folder *Folder

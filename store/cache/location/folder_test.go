@@ -5,6 +5,7 @@ package location_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -84,5 +85,41 @@ func TestFolder(t *testing.T) {
 	u.Discard()
 	if left, err := filepath.Glob(dir + "/.tmp-*"); err != nil || len(left) != 0 {
 		t.Errorf("%q %v", left, err)
+	}
+}
+
+// TestFolderLock holds that a folder is one's own while it is locked, that who
+// waits can give up, and that a lock of another user's will do.
+func TestFolderLock(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "deep/cache")
+	f, other := location.NewFolder(dir, fsys.OS{}), location.NewFolder(dir, fsys.OS{})
+	unlock, err := location.Lock(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []*location.Folder{f, other} {
+		soon, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		if _, err := location.Lock(soon, l); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("locked twice: %v", err)
+		}
+		cancel()
+	}
+	unlock()
+	if unlock, err = location.Lock(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	if err := os.Chmod(filepath.Join(dir, ".lock"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	if unlock, err = location.Lock(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	if err := errors.Join(os.Remove(filepath.Join(dir, ".lock")), os.Symlink("elsewhere", filepath.Join(dir, ".lock"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := location.Lock(t.Context(), f); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("a link was followed: %v", err)
 	}
 }

@@ -46,6 +46,21 @@ type Upload interface {
 // ErrReadOnly is wrapped by the refusal to change what can only be read.
 var ErrReadOnly = errors.New("it can only be read")
 
+// Locker is a location that one can have for oneself, to change files in it
+// that others change, too.
+type Locker interface {
+	Lock(ctx context.Context) (unlock func(), err error)
+}
+
+// Lock has a location for itself until unlock is called, where it is one
+// that can be locked. Others can still read it, and add files.
+func Lock(ctx context.Context, l Location) (unlock func(), err error) {
+	if locker, ok := l.(Locker); ok {
+		return locker.Lock(ctx)
+	}
+	return func() {}, nil
+}
+
 // Read reads a small file.
 func Read(ctx context.Context, l Location, name string, limit int64) ([]byte, error) {
 	r, _, err := l.Open(ctx, name)
