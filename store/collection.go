@@ -16,6 +16,7 @@ import (
 // collection is one collection's view of the store.
 type collection struct {
 	infos   map[Path]Info
+	log     logState // of the index that infos came from
 	damaged []string // names of files that are no sound info files
 	stray   []string // entries of the store folder without info or lease
 	stale   []string // entries of indirect roots that lead nowhere
@@ -55,7 +56,7 @@ func (s *Store) survey(o GCOptions, clean bool) (*collection, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.infos, c.damaged, err = s.load(); err != nil {
+	if c.infos, c.damaged, c.log, err = s.loadWith(true); err != nil {
 		return nil, err
 	}
 	if c.roots, c.stale, err = s.roots(); err != nil {

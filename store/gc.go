@@ -90,7 +90,7 @@ func (s *Store) collect(ctx context.Context, o GCOptions) (GCResult, error) {
 		for _, p := range c.dead[:c.freed] {
 			delete(c.infos, p)
 		}
-		s.rewriteIndex(c.infos)
+		s.rewriteIndex(c.log, c.infos)
 	}
 	return r, errors.Join(err, s.emptyTrash(ctx, o.Progress), s.sweepLinks(ctx))
 }

@@ -4,14 +4,12 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io/fs"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -61,36 +59,6 @@ func decodeIndex(b []byte) (infos []Info, torn bool) {
 	return infos, false
 }
 
-// appendIndex adds infos to the log. Failures do not matter. The log stays
-// open until the next Sync; if a collection replaces it meanwhile, what is
-// appended is only missed.
-func (s *Store) appendIndex(infos ...Info) {
-	var b []byte
-	for _, i := range infos {
-		b = appendRecord(b, i.Encode())
-	}
-	s.indexMu.Lock()
-	defer s.indexMu.Unlock()
-	if s.index == nil {
-		f, err := s.fs.Append(s.at(indexFile), 0o644)
-		if err != nil {
-			return
-		}
-		s.index = f
-	}
-	_, _ = s.index.Write(b)
-}
-
-// closeIndex closes the log.
-func (s *Store) closeIndex() {
-	s.indexMu.Lock()
-	defer s.indexMu.Unlock()
-	if s.index != nil {
-		_ = s.index.Close() // see appendIndex
-		s.index = nil
-	}
-}
-
 // Infos returns the infos of all valid items, sorted by path.
 func (s *Store) Infos() ([]Info, error) {
 	infos, _, err := s.load()
@@ -131,16 +99,18 @@ func sortedKeys(infos map[Path]Info) []Path {
 // load reads all infos, by path. damaged are the names of files that are no
 // sound info files.
 func (s *Store) load() (infos map[Path]Info, damaged []string, err error) {
-	return s.loadWith(true)
+	infos, damaged, _, err = s.loadWith(true)
+	return infos, damaged, err
 }
 
-// loadWith is load, with the help of the index or without.
-func (s *Store) loadWith(index bool) (infos map[Path]Info, damaged []string, err error) {
+// loadWith is load, with the help of the index or without, and tells the state
+// of the log that holds no more than what it read.
+func (s *Store) loadWith(index bool) (infos map[Path]Info, damaged []string, seen logState, err error) {
 	// The folder is read after the log: an item that is registered in
 	// between is then found in the folder.
-	log, err := os.ReadFile(s.at(indexFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, err
+	log, seen, err := s.readLog()
+	if err != nil {
+		return nil, nil, seen, err
 	}
 	if !index {
 		log = nil
@@ -152,11 +122,11 @@ func (s *Store) loadWith(index bool) (infos map[Path]Info, damaged []string, err
 	}
 	dir, err := os.Open(s.at(infoFolder))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, seen, err
 	}
 	names, err := dir.Readdirnames(-1)
 	if err = errors.Join(err, dir.Close()); err != nil {
-		return nil, nil, err
+		return nil, nil, seen, err
 	}
 	infos = make(map[Path]Info, len(names))
 	var fresh []Info
@@ -171,7 +141,7 @@ func (s *Store) loadWith(index bool) (infos map[Path]Info, damaged []string, err
 				continue // collected just now
 			}
 			if err != nil {
-				return nil, nil, err
+				return nil, nil, seen, err
 			}
 			if i, err = DecodeInfo(text); err != nil || i.Path.Digest()+".narinfo" != name {
 				damaged = append(damaged, name)
@@ -184,33 +154,9 @@ func (s *Store) loadWith(index bool) (infos map[Path]Info, damaged []string, err
 		}
 	}
 	if index {
-		s.improveIndex(infos, fresh, torn, len(known))
+		seen = s.improveIndex(seen, infos, fresh, torn, len(known))
 	}
-	return infos, damaged, nil
-}
-
-// improveIndex makes the log complete for the next reader.
-func (s *Store) improveIndex(infos map[Path]Info, fresh []Info, torn bool, known int) {
-	const slack = 64 // records that a rewrite is not worth
-	switch {
-	case s.readOnly:
-	case torn || known+len(fresh) > 2*len(infos)+slack:
-		s.rewriteIndex(infos)
-	case len(fresh) > 0:
-		s.appendIndex(fresh...)
-	}
-}
-
-// rewriteIndex replaces the log. What others append to the old one
-// meanwhile is lost, and found in the info files. Failures do not matter.
-func (s *Store) rewriteIndex(infos map[Path]Info) {
-	var b bytes.Buffer
-	var rec []byte
-	for _, p := range slices.Sorted(maps.Keys(infos)) {
-		rec = appendRecord(rec[:0], infos[p].Encode())
-		b.Write(rec)
-	}
-	_ = s.writeFile(s.at(tempFolder), s.at(indexFile), b.Bytes())
+	return infos, damaged, seen, nil
 }
 
 // All returns the paths of all valid items, sorted.
@@ -243,13 +189,4 @@ func (s *Store) Referrers(p Path) ([]Path, error) {
 		}
 	}
 	return out, nil
-}
-
-// dropIndex removes the log, where it may hold what is not true any more.
-func (s *Store) dropIndex() error {
-	err := s.fs.Remove(s.at(indexFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }

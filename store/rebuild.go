@@ -89,11 +89,13 @@ func (s *Store) rebuild(ctx context.Context, dry bool, r *Rebuilt) (err error) {
 			return err
 		}
 	}
-	infos, _, err := s.loadWith(false)
+	infos, _, seen, err := s.loadWith(false)
 	if err != nil {
 		return err
 	}
-	s.rewriteIndex(infos)
+	if _, done := s.rewriteIndex(seen, infos); !done {
+		return s.dropIndex()
+	}
 	return nil
 }
 

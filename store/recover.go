@@ -97,7 +97,7 @@ func pendingRecords(text string, records map[string][]string) {
 // suspects returns the items of these sessions, and the files that are no
 // sound info files. The index may be torn too, so it is not asked.
 func (s *Store) suspects(sessions map[string]bool) (out []Info, damaged []string, err error) {
-	infos, damaged, err := s.loadWith(false)
+	infos, damaged, _, err := s.loadWith(false)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -96,7 +96,7 @@ type Store struct {
 	registering sync.RWMutex
 
 	indexMu sync.Mutex
-	index   fsys.File // the log that registrations are appended to
+	index   *indexLog // open between a registration and the next Sync
 
 	// mu may be held while waiting for the collector's lock, so it must not be
 	// taken by whoever holds that.
