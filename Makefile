@@ -30,14 +30,15 @@ test-root: build ## the tests, as root and as an ordinary user too
 	@.ci/test-user
 	OSBUILD_TEST_USER=osbtest $(GO) test -count=1 -timeout 20m ./...
 
-test-long: build ## ten minutes of random work of many processes on one store
-	OSBUILD_TEST_LONG=10m $(GO) test -count=1 -v -timeout 30m -run 'TestModel|TestFaults' ./store
+test-long: build ## ten minutes of random work of many processes on one store, every loss of power, large graphs
+	OSBUILD_TEST_LONG=10m $(GO) test -count=1 -v -timeout 60m -run 'TestModel|TestFaults|TestNix' ./store
 
 fuzz: ## each fuzz target for 30 seconds; FUZZTIME=5m for longer
 	GO='$(GO)' .ci/fuzz $(FUZZTIME)
 
 golden: build ## rewrite the golden files
 	$(GO) test ./builder/lang ./builder/services ./builder/system ./builder/debian/handlers ./runner/activate ./runner/mount ./runner/supervise ./cmd/osbuild ./fixtures -update
+	$(GO) test ./store ./store/nar ./store/cache -update
 
 lint: ## format, vet, static checks, layers
 	@out=$$($(GO) tool gofumpt -l .); test -z "$$out" || { echo "not formatted:"; echo "$$out"; exit 1; }
