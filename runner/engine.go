@@ -28,10 +28,9 @@ import (
 // process is a started job.
 type process struct {
 	// pid is the first process of the container, as the host sees it, and
-	// pidfd a handle that never means another process.
+	// handle a pidfd, which never means another process.
 	pid    int
-	pidfd  int
-	handle *os.File // pidfd for the poller
+	handle *os.File
 	// up is where it reports, code what its reports are about.
 	up   *os.File
 	code *mount.Code
@@ -151,9 +150,9 @@ func adopt(pp pipes, code *mount.Code, first int, reaper bool, between func() er
 	// Nothing that shares our memory is left when the second one goes on.
 	reapQuietly(first)
 	first = 0
-	p.pidfd, err = unix.PidfdOpen(p.pid, unix.PIDFD_NONBLOCK)
+	pidfd, err := unix.PidfdOpen(p.pid, unix.PIDFD_NONBLOCK)
 	if err == nil {
-		p.handle = os.NewFile(uintptr(p.pidfd), "pidfd")
+		p.handle = os.NewFile(uintptr(pidfd), "pidfd")
 		if _, err = pp.downW.Write([]byte{0}); err != nil {
 			p.handle.Close()
 		}
@@ -239,7 +238,13 @@ func (p *process) signal(sig syscall.Signal) error {
 		return nil
 	default:
 	}
-	if err := unix.PidfdSendSignal(p.pidfd, sig, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+	handle, err := p.handle.SyscallConn()
+	if err == nil {
+		// It gives an error of its own where the handle is closed by now: then
+		// the process has ended, too.
+		_ = handle.Control(func(pidfd uintptr) { err = unix.PidfdSendSignal(int(pidfd), sig, nil, 0) })
+	}
+	if err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("cannot send %s to process %d: %w", sig, p.pid, err)
 	}
 	return nil

@@ -6,6 +6,7 @@ package runner
 import (
 	"fmt"
 	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -68,6 +69,9 @@ func newPipes() (p pipes, err error) {
 		err = unix.SetNonblock(up[0], true)
 		p.up, p.upR, p.upW = up[0], os.NewFile(uintptr(up[0]), "|0"), os.NewFile(uintptr(up[1]), "|1")
 		if err == nil {
+			err = blockUnpolled(p.upR, up[0])
+		}
+		if err == nil {
 			err = unix.Pipe2(down[:], unix.O_CLOEXEC)
 		}
 		if err == nil {
@@ -78,6 +82,16 @@ func newPipes() (p pipes, err error) {
 		p.upW.Close()
 	}
 	return p, fmt.Errorf("cannot make pipes: %w", err)
+}
+
+// blockUnpolled makes a file whose number is fd block where the poller has not
+// taken it: a user may have only so many files there (/proc/sys/fs/epoll, see
+// epoll(7)). To read it would be an error otherwise.
+func blockUnpolled(f *os.File, fd int) error {
+	if err := f.SetReadDeadline(time.Time{}); err != nil {
+		return unix.SetNonblock(fd, false)
+	}
+	return nil
 }
 
 func (p pipes) close() {
