@@ -6,6 +6,7 @@ package serve_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"osbuild/store"
@@ -40,6 +41,46 @@ func TestCountersign(t *testing.T) {
 	}
 	if to.store.Valid(top) {
 		t.Error("what was not pushed is there")
+	}
+	s.stop()
+	to.verify()
+}
+
+// TestCountersignTogether holds that of several who push one item at the same
+// time, each leaves his signature.
+func TestCountersignTogether(t *testing.T) {
+	const signers = 6
+	from, to := newRoot(t), newRoot(t)
+	var paths []store.Path
+	for k := range 40 {
+		i, err := from.store.AddText(t.Context(), from.lease, fmt.Sprintf("t%d", k), []byte("text"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, i.Path)
+	}
+	s := start(t, to, nil)
+	var wg sync.WaitGroup
+	for k := range signers {
+		secret, err := signature.Generate(fmt.Sprintf("key-%d", k))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := cache.Open(t.Context(), s.location(t, token))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			if _, err := cache.Push(t.Context(), from.store, c, paths, cache.PushOptions{Key: &secret}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, path := range paths {
+		if i, err := to.store.Info(path); err != nil || len(i.Sigs) != signers {
+			t.Errorf("%s: %d signatures, %v", path.Name(), len(i.Sigs), err)
+		}
 	}
 	s.stop()
 	to.verify()

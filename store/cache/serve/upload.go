@@ -223,6 +223,10 @@ func (s *Server) takeFrom(r *http.Request, l *store.Lease, n narinfo.Narinfo) er
 	switch {
 	case err == nil:
 		s.uploads.take(n.URL)
+		// Somebody else may have been faster, with other signatures.
+		if have, err := st.Info(n.Path); err == nil && len(lacking(have, n)) > 0 {
+			return s.countersign(r, have, n)
+		}
 	case diskFull(err):
 		// Waiting it would fill the disk for others, too.
 		err = errors.Join(err, s.uploads.drop(n.URL))
@@ -233,12 +237,7 @@ func (s *Server) takeFrom(r *http.Request, l *store.Lease, n narinfo.Narinfo) er
 // countersign adds the signatures of an upload to an item that is here, so that
 // several can vouch for it. Whose count is decided by who reads them.
 func (s *Server) countersign(r *http.Request, have store.Info, n narinfo.Narinfo) error {
-	var more []string
-	for _, sig := range n.Sigs {
-		if !slices.Contains(have.Sigs, sig) {
-			more = append(more, sig)
-		}
-	}
+	more := lacking(have, n)
 	st := s.Origin.Store
 	if len(more) == 0 || signature.Item(have) != signature.Item(n.Info) {
 		// Who registered it may be about to make it durable, and die.
@@ -251,6 +250,16 @@ func (s *Server) countersign(r *http.Request, have store.Info, n narinfo.Narinfo
 		return err
 	}
 	return s.syncing.do(st.Sync)
+}
+
+// lacking gives the signatures of an upload that an item lacks.
+func lacking(have store.Info, n narinfo.Narinfo) (more []string) {
+	for _, sig := range n.Sigs {
+		if !slices.Contains(have.Sigs, sig) {
+			more = append(more, sig)
+		}
+	}
+	return more
 }
 
 // acceptable says whether an item may be registered, as far as its narinfo
