@@ -45,7 +45,8 @@ func (s *Store) written(files int) {
 	}()
 }
 
-// wait waits until none runs, and returns what went wrong.
+// wait waits until none runs, and returns what went wrong until that is
+// forgotten.
 func (e *earlySync) wait() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -55,7 +56,13 @@ func (e *earlySync) wait() error {
 		<-ends
 		e.mu.Lock()
 	}
-	err := e.err
-	e.err, e.files = nil, 0
-	return err
+	e.files = 0
+	return e.err
+}
+
+// forget is for who has noted what went wrong.
+func (e *earlySync) forget() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.err = nil
 }

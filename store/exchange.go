@@ -31,7 +31,7 @@ func (s *Store) exchangeAll(ctx context.Context, l *Lease, twins []twin) (used m
 	if len(twins) == 0 {
 		return nil, nil
 	}
-	if err := s.fs.Sync(s.root); err != nil {
+	if err := s.flush(); err != nil {
 		return nil, err
 	}
 	used = make(map[Path]string)

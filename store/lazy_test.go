@@ -226,15 +226,55 @@ func TestLazySync(t *testing.T) {
 	}
 	relying, c := counted(t, root, false)
 	text(t, relying, lease(t, relying), "a", "a")
-	c.fails.Store(1)
-	if err := relying.Sync(); !errors.Is(err, unix.EIO) || pendingOf(t, relying) != 2 {
-		t.Errorf("a disk that fails: %v, %d pending", err, pendingOf(t, relying))
-	}
-	if err := relying.Sync(); err != nil || c.n.Load() != 2 || pendingOf(t, relying) != 0 {
+	if err := relying.Sync(); err != nil || c.n.Load() != 1 || pendingOf(t, relying) != 0 {
 		t.Errorf("one that relies on them: %d syncs, %d pending, %v", c.n.Load(), pendingOf(t, relying), err)
 	}
-	if err := relying.Sync(); err != nil || c.n.Load() != 2 {
+	if err := relying.Sync(); err != nil || c.n.Load() != 1 {
 		t.Errorf("nothing is pending: %d syncs, %v", c.n.Load(), err)
+	}
+}
+
+// What the disk did not take is told once, and the next sync goes well without
+// it: what was registered until then is checked by the next boot, whoever
+// syncs after that.
+func TestFailedSync(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "root")
+	lazy, _ := counted(t, root, true)
+	old := text(t, lazy, lease(t, lazy), "left", "left")
+	if err := lazy.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	beside, _ := counted(t, root, false)
+	living := text(t, beside, lease(t, beside), "living", "living")
+	s, c := counted(t, root, false)
+	lost := text(t, s, lease(t, s), "lost", "lost")
+	c.fails.Store(1)
+	if err := s.Sync(); !errors.Is(err, unix.EIO) || pendingOf(t, s) != 3 {
+		t.Errorf("a disk that fails: %v, %d pending", err, pendingOf(t, s))
+	}
+	kept := text(t, s, lease(t, s), "kept", "kept")
+	if n := pendingOf(t, s); n != 4 {
+		t.Errorf("%d pending: what comes next belongs to a session of its own", n)
+	}
+	for _, other := range []*store.Store{s, beside, openAt(t, root)} {
+		text(t, other, lease(t, other), "kept", "kept")
+		if err := other.Sync(); err != nil || pendingOf(t, s) != 3 {
+			t.Errorf("later: %d pending, %v", pendingOf(t, s), err)
+		}
+	}
+	// None of it is on the disk.
+	for _, p := range []store.Path{old, living, lost, kept} {
+		overwrite(t, s.Physical(p), "")
+	}
+	otherBoot(t, s)
+	s = openAt(t, root)
+	for _, p := range []store.Path{old, living, lost} {
+		if s.Valid(p) {
+			t.Errorf("%s is valid", p)
+		}
+	}
+	if !s.Valid(kept) || pendingOf(t, s) != 0 {
+		t.Errorf("what was synced: %v, %d pending", s.Valid(kept), pendingOf(t, s))
 	}
 }
 
@@ -286,8 +326,24 @@ func TestEarlySync(t *testing.T) {
 	if err := s.Sync(); !errors.Is(err, unix.EIO) || c.n.Load() != 2 || pendingOf(t, s) != 1 {
 		t.Errorf("the early sync failed: %d syncs, %d pending, %v", c.n.Load(), pendingOf(t, s), err)
 	}
-	if err := s.Sync(); err != nil || c.n.Load() != 3 || pendingOf(t, s) != 0 {
+	if err := s.Sync(); err != nil || c.n.Load() != 3 || pendingOf(t, s) != 1 {
 		t.Errorf("once more: %d syncs, %d pending, %v", c.n.Load(), pendingOf(t, s), err)
+	}
+	// A repaired tree takes no place before it is known to be on the disk.
+	item, err := s.All()
+	if err != nil || len(item) != 1 {
+		t.Fatal(item, err)
+	}
+	if err := os.Chmod(s.Physical(item[0])+"/0/0", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.fails.Store(4)
+	r, err := s.Repair(context.Background(), store.RepairOptions{})
+	if err != nil || len(r.Failed) != 1 || !errors.Is(r.Failed[0].Err, unix.EIO) {
+		t.Errorf("the early sync of a repair failed: %+v, %v", r, err)
+	}
+	if err := s.Sync(); !errors.Is(err, unix.EIO) {
+		t.Errorf("after that: %v", err)
 	}
 	lazy, c := counted(t, dir+"/b", true)
 	add(lazy)

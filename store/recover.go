@@ -73,7 +73,7 @@ func (s *Store) pendingOf(boots []string) (sessions map[string]bool, records map
 			return nil, nil, err
 		}
 		for _, e := range entries {
-			sessions[e.Name()] = true
+			sessions[strings.TrimSuffix(e.Name(), failedMark)] = true
 			text, err := os.ReadFile(s.at(pendingFolder, boot, e.Name()))
 			if err != nil {
 				return nil, nil, err

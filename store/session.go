@@ -26,6 +26,12 @@ type session struct {
 	lock *os.File // held: the process lives
 }
 
+// failedMark ends the name of a session's file when the disk did not take what
+// was written meanwhile. The kernel tells that once, see syncfs(2): the next
+// sync goes well without it. So the file stays for the next boot, which reads
+// what is on the disk.
+const failedMark = ".failed"
+
 // bootIDFile changes its content with every boot of the machine.
 const bootIDFile = "/proc/sys/kernel/random/boot_id"
 
@@ -68,11 +74,12 @@ func (s *Store) openSession() (err error) {
 		if n.lock, err = s.fs.OpenLock(dir + "/" + n.name); err != nil {
 			return err
 		}
-		return flock(n.lock, unix.LOCK_EX)
-	})
-	if err == nil {
+		if err := flock(n.lock, unix.LOCK_EX); err != nil {
+			return err
+		}
 		n.out, err = s.fs.Append(dir+"/"+n.name, 0o644)
-	}
+		return err
+	})
 	if err != nil {
 		if n.lock != nil {
 			_ = s.fs.Remove(dir + "/" + n.name)
@@ -138,8 +145,8 @@ func (s *Store) sync() error {
 			_ = d.lock.Close() // only read, or closed below
 		}
 	}()
-	if err := errors.Join(s.early.wait(), s.fs.Sync(s.root)); err != nil {
-		return err
+	if err := s.flush(); err != nil {
+		return errors.Join(err, s.keepSessions(boot))
 	}
 	var errs []error
 	if s.session != nil {
@@ -156,6 +163,38 @@ func (s *Store) sync() error {
 	return errors.Join(errs...)
 }
 
+// flush waits until all that was written is on the disk.
+func (s *Store) flush() error { return errors.Join(s.early.wait(), s.fs.Sync(s.root)) }
+
+// keepSessions marks all sessions of this boot as failed, those of living
+// processes, too: nobody knows what the disk did not take.
+func (s *Store) keepSessions(boot string) error {
+	err := s.collector.with(s, unix.LOCK_EX, func() error {
+		names, err := s.sessions(boot)
+		for _, name := range names {
+			at := s.at(pendingFolder, boot, name)
+			if rerr := s.fs.Rename(at, at+failedMark); !errors.Is(rerr, fs.ErrNotExist) {
+				err = errors.Join(err, rerr)
+			}
+		}
+		return err
+	})
+	s.early.forget()
+	return errors.Join(err, s.leaveSession())
+}
+
+// sessions returns the names of the sessions of this boot, without those that
+// failed.
+func (s *Store) sessions(boot string) (names []string, err error) {
+	entries, err := os.ReadDir(s.at(pendingFolder, boot))
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), failedMark) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
 // deadSessions returns the sessions of this boot whose processes are gone,
 // locked.
 func (s *Store) deadSessions(boot string) (dead []*session, err error) {
@@ -163,12 +202,12 @@ func (s *Store) deadSessions(boot string) (dead []*session, err error) {
 	// Exclusively, because between making and locking its file a living
 	// process looks dead.
 	err = s.collector.with(s, unix.LOCK_EX, func() error {
-		entries, err := os.ReadDir(dir)
+		names, err := s.sessions(boot)
 		if err != nil {
 			return err
 		}
-		for _, e := range entries {
-			f, err := os.Open(dir + "/" + e.Name())
+		for _, name := range names {
+			f, err := os.Open(dir + "/" + name)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
@@ -179,7 +218,7 @@ func (s *Store) deadSessions(boot string) (dead []*session, err error) {
 				_ = f.Close() // only read
 				continue
 			}
-			dead = append(dead, &session{name: e.Name(), lock: f})
+			dead = append(dead, &session{name: name, lock: f})
 		}
 		return nil
 	})
