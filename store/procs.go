@@ -91,9 +91,10 @@ func processUses(dir string, folders []string) (map[Path]bool, error) {
 }
 
 // unseen says whether an error means that a process has ended, is the
-// kernel's own, or is another user's.
+// kernel's own, or is another user's; or is at a place whose path is too long to
+// be told, which no item has, and would be a way to stop all collections.
 func unseen(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ESRCH)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENAMETOOLONG)
 }
 
 // mappedItems notes the items in the text of a maps file: each line ends in the

@@ -124,3 +124,29 @@ func TestScanProcReal(t *testing.T) {
 		t.Errorf("freed %q", got)
 	}
 }
+
+// No process can stop collections by where it is: the kernel does not tell a
+// path of more than a page.
+func TestScanProcDeep(t *testing.T) {
+	s := open(t)
+	p := diamond(t, s)
+	name := strings.Repeat("x", 200)
+	fd, err := unix.Open(t.TempDir(), unix.O_PATH|unix.O_CLOEXEC, 0)
+	for k := 0; err == nil && k < 30; k++ {
+		above := fd
+		if err = unix.Mkdirat(above, name, 0o755); err == nil {
+			fd, err = unix.Openat(above, name, unix.O_PATH|unix.O_CLOEXEC, 0)
+		}
+		err = errors.Join(err, unix.Close(above))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if _, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd)); !errors.Is(err, unix.ENAMETOOLONG) {
+		t.Errorf("the kernel tells it: %v", err)
+	}
+	if got := gc(t, s, store.GCOptions{ScanProc: "/proc"}); len(got) != len(p) {
+		t.Errorf("freed %q", got)
+	}
+}
