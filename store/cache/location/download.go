@@ -20,14 +20,22 @@ const (
 	// progress is how much must come for a connection that breaks to be
 	// worth another one.
 	progress = 64 << 10
-	// slowest is how much must come in the time that a server may be silent.
+	// slowest is how many bytes a second must come on average, over slowFor
+	// times the time for which a server may be silent: over a minute, usually.
+	// Each of eight downloads over one modem is about as slow. It is broken off
+	// now and then, but not given up: it goes on where it ended, and 64 KiB over
+	// a few connections are progress.
 	slowest = 1 << 10
+	slowFor = 2
 	// transferEncoding is the compression that we understand on the way, for
 	// files that are not compressed themselves.
 	transferEncoding = "zstd"
 )
 
-var errStalled = errors.New("the server is silent")
+var (
+	errStalled = errors.New("the server is silent")
+	errSlow    = fmt.Errorf("the server sends less than %d bytes a second", slowest)
+)
 
 // download is a file on its way, over as many connections as it takes. Its
 // content is not compared between them: archives are checked by their hash.
@@ -46,8 +54,8 @@ type download struct {
 	mark   int64 // offset from which progress counts
 	err    error
 
-	silent time.Duration // spent waiting since got was 0
-	got    int
+	waited time.Duration // since got was 0
+	got    int64
 }
 
 // connect asks for what is missing of the file.
@@ -215,12 +223,12 @@ func (d *download) read(p []byte) (int, error) {
 	if !timer.Stop() && err != nil {
 		return n, errStalled
 	}
-	d.got += n
-	if d.silent += time.Since(begun); d.silent > stall {
-		if d.got < slowest && err == nil {
-			err = errStalled
+	d.got += int64(n)
+	if d.waited += time.Since(begun); d.waited > slowFor*stall {
+		if float64(d.got) < slowest*d.waited.Seconds() && err == nil {
+			err = errSlow
 		}
-		d.silent, d.got = 0, 0
+		d.waited, d.got = 0, 0
 	}
 	return n, err
 }
@@ -231,7 +239,7 @@ func (d *download) drop() {
 		d.cancel(nil)
 		d.body = nil
 	}
-	d.silent, d.got = 0, 0
+	d.waited, d.got = 0, 0
 }
 
 // Close implements io.Closer.

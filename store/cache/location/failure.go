@@ -23,7 +23,7 @@ func Unreachable(err error) bool {
 	case errors.Is(err, errRefused):
 		return false
 	case errors.As(err, &op), errors.As(err, &name), errors.As(err, &certificate), errors.As(err, &record),
-		errors.Is(err, errStalled), errors.Is(err, io.EOF): // instead of an answer
+		errors.Is(err, errStalled), errors.Is(err, errSlow), errors.Is(err, io.EOF): // instead of an answer
 		return true
 	}
 	return errors.As(err, &timeout) && timeout.Timeout()

@@ -307,7 +307,7 @@ func worthwhile(err error) bool {
 		return false
 	case errors.As(err, &name):
 		return name.IsTemporary || name.IsTimeout
-	case errors.As(err, &op), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, errStalled):
+	case errors.As(err, &op), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, errStalled), errors.Is(err, errSlow):
 		return true
 	}
 	var timeout net.Error

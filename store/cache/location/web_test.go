@@ -237,7 +237,7 @@ func TestSilence(t *testing.T) {
 				case <-time.After(20 * time.Millisecond):
 				}
 			}
-		}, "silent"},
+		}, "less than 1024 bytes a second"},
 	} {
 		t.Run(c.summary, func(t *testing.T) {
 			t.Parallel()
@@ -248,6 +248,46 @@ func TestSilence(t *testing.T) {
 				t.Errorf("%d bytes, %v", len(got), err)
 			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 				t.Errorf("%d bytes, %v", len(got), err)
+			}
+		})
+	}
+}
+
+// TestSlowness holds that a connection on which too little comes is broken off,
+// and that the next one goes on where it ended.
+func TestSlowness(t *testing.T) {
+	for _, c := range []struct {
+		summary     string
+		each        int // bytes, ten times a second
+		connections int64
+	}{
+		{"too slow", 75, 2},
+		{"slow", 900, 1},
+	} {
+		t.Run(c.summary, func(t *testing.T) {
+			t.Parallel()
+			address, requests := start(t, func(n int, w http.ResponseWriter, r *http.Request) {
+				from := part(w, r)
+				for range 70 {
+					if n > 0 {
+						break
+					}
+					if _, err := w.Write(content[from : from+c.each]); err != nil {
+						return
+					}
+					w.(http.Flusher).Flush()
+					from += c.each
+					select {
+					case <-r.Context().Done():
+						return
+					case <-time.After(100 * time.Millisecond):
+					}
+				}
+				_, _ = w.Write(content[from:]) // the client goes away
+			})
+			got, err := readAll(t, impatient(t, address, 2*time.Second), "nar/x.nar.zst")
+			if err != nil || !bytes.Equal(got, content) || requests.Load() != c.connections {
+				t.Errorf("%d bytes over %d connections, %v", len(got), requests.Load(), err)
 			}
 		})
 	}
