@@ -5,6 +5,7 @@ package launch
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,8 +28,9 @@ const readyLine = "OSBUILD-READY "
 // --detach, and returns the container's name once its services have started
 // or failed. That process then owns the container and lives as long as it.
 // What it has to say until then goes to stderr. Where it ends before the
-// container was ready, status is how.
-func Detach(args []string, stderr io.Writer) (name string, status int, err error) {
+// container was ready, status is how. When ctx ends before, it is told to
+// power the container off.
+func Detach(ctx context.Context, args []string, stderr io.Writer) (name string, status int, err error) {
 	fail := func(err error) (string, int, error) {
 		return "", 0, fmt.Errorf("cannot go to the background: %w", err)
 	}
@@ -51,6 +53,7 @@ func Detach(args []string, stderr io.Writer) (name string, status int, err error
 	if err != nil {
 		return fail(err)
 	}
+	defer context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })() // it may have ended
 	lines := bufio.NewScanner(read)
 	for lines.Scan() {
 		if name, ok := strings.CutPrefix(lines.Text(), readyLine); ok {
@@ -61,6 +64,9 @@ func Detach(args []string, stderr io.Writer) (name string, status int, err error
 	err = cmd.Wait()
 	if status := cmd.ProcessState.ExitCode(); status > 0 {
 		return "", status, nil
+	}
+	if ctx.Err() != nil {
+		return fail(ctx.Err())
 	}
 	return fail(errors.Join(errors.New("the runner ended before the container was ready"), err))
 }

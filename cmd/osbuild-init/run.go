@@ -83,7 +83,7 @@ func boot(flags *launch.Flags, folder string, o runner.Options) (int, error) {
 		return 0, nil
 	}
 	if flags.Detach() {
-		name, status, err := launch.Detach(os.Args[1:], os.Stderr)
+		name, status, err := launch.Detach(context.Background(), os.Args[1:], os.Stderr)
 		if err != nil || status != 0 {
 			return max(status, exitFailed), err
 		}

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/spf13/pflag"
 
@@ -48,10 +49,12 @@ type app struct {
 	lease *store.Lease
 	// status is the last line of a terminal.
 	status *status
+	// ordered says that what runs sees to a second signal itself.
+	ordered *atomic.Bool
 }
 
 func newApp(stdout, stderr io.Writer) *app {
-	return &app{stdout: stdout, stderr: stderr, packages: &aptHost{}, status: &status{}}
+	return &app{stdout: stdout, stderr: stderr, packages: &aptHost{}, status: &status{}, ordered: new(atomic.Bool)}
 }
 
 // globals declares the flags that every verb takes.

@@ -131,14 +131,20 @@ func inside() []string {
 	return env
 }
 
-func enter(ctx context.Context, name string, p spec.Process, tty bool) error {
+func (a *app) enter(ctx context.Context, name string, p spec.Process, tty bool) error {
 	return withInstance([]string{name}, func(i runner.Instance) error {
 		p.Env = inside()
-		exit, err := i.Exec(ctx, p, runner.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, tty)
-		if err == nil && exit.Status() != 0 {
-			err = exitError{code: exit.Status()}
+		run := func() error {
+			exit, err := i.Exec(ctx, p, runner.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, tty)
+			if err == nil && exit.Status() != 0 {
+				err = exitError{code: exit.Status()}
+			}
+			return err
 		}
-		return err
+		if tty {
+			return a.inOrder(run) // the caller's terminal is put back
+		}
+		return run()
 	})
 }
 
@@ -147,21 +153,21 @@ type execOptions struct {
 	tty  bool
 }
 
-func (o *execOptions) run(ctx context.Context, _ *app, args []string) error {
+func (o *execOptions) run(ctx context.Context, a *app, args []string) error {
 	if len(args) < 2 {
 		return usagef("exec: give the NAME or PID of a container, and a command")
 	}
-	return enter(ctx, args[0], spec.Process{Argv: args[1:], User: o.user}, o.tty)
+	return a.enter(ctx, args[0], spec.Process{Argv: args[1:], User: o.user}, o.tty)
 }
 
 // shell runs the first shell that the container has.
-func shell(ctx context.Context, _ *app, args []string) error {
+func shell(ctx context.Context, a *app, args []string) error {
 	return withInstance(args, func(i runner.Instance) error {
 		path, err := i.Shell()
 		if err != nil {
 			return err
 		}
-		return enter(ctx, i.Name, spec.Process{Argv: []string{path}}, term.IsTerminal(int(os.Stdin.Fd())))
+		return a.enter(ctx, i.Name, spec.Process{Argv: []string{path}}, term.IsTerminal(int(os.Stdin.Fd())))
 	})
 }
 
@@ -175,7 +181,7 @@ func herd(ctx context.Context, a *app, args []string) error {
 			argv = append(argv, "--json")
 		}
 		argv = append(argv, args[1:]...)
-		return enter(ctx, i.Name, spec.Process{Argv: argv}, false)
+		return a.enter(ctx, i.Name, spec.Process{Argv: argv}, false)
 	})
 }
 

@@ -90,7 +90,10 @@ func (o *pushOptions) run(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	m := newMeter(a, "pushing", "", "item", 0)
-	r, err := cache.Push(ctx, a.store, c, paths, cache.PushOptions{Compression: o.compression, Listings: o.listings, Key: key, Jobs: a.jobCount(), Observe: m.observe})
+	r, err := cache.Push(ctx, a.store, c, paths, cache.PushOptions{
+		Compression: o.compression, Listings: o.listings, Key: key, Jobs: a.jobCount(), Observe: m.observe,
+		Steps: func(s cache.Step, done, all int) { m.steps(string(s), done, all) },
+	})
 	m.end()
 	if err != nil {
 		return err

@@ -56,7 +56,7 @@ func runContainer(ctx context.Context, a *app, f *launch.Flags, args []string) e
 		return err
 	}
 	if f.Detach() {
-		name, status, err := launch.Detach(os.Args[1:], a.stderr)
+		name, status, err := launch.Detach(ctx, os.Args[1:], a.stderr)
 		if err != nil || status != 0 {
 			return exitError{code: max(status, 1), err: err}
 		}
@@ -88,14 +88,13 @@ func runContainer(ctx context.Context, a *app, f *launch.Flags, args []string) e
 	if background != nil {
 		background.Attach(&o)
 	}
-	exit, err := runner.Run(ctx, o)
-	if err != nil {
+	return a.inOrder(func() error {
+		exit, err := runner.Run(ctx, o)
+		if err == nil && exit.Status() != 0 {
+			err = exitError{code: exit.Status()}
+		}
 		return err
-	}
-	if exit.Status() != 0 {
-		return exitError{code: exit.Status()}
-	}
-	return nil
+	})
 }
 
 // containerItem finds the system item to boot, building it if a declaration

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os/signal"
-	"time"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
@@ -99,12 +97,6 @@ func (o *serveOptions) run(ctx context.Context, a *app, args []string) error {
 	if !a.quiet {
 		server.Log = a.stderr
 	}
-	// The first signal lets requests end, which takes up to half a minute; the
-	// second one ends them. A moment later, because some wrappers send each
-	// signal twice.
-	defer context.AfterFunc(ctx, func() {
-		time.AfterFunc(time.Second, func() { signal.Reset(unix.SIGINT, unix.SIGTERM, unix.SIGHUP) })
-	})()
 	if err := server.Serve(ctx, l); err != nil {
 		return fmt.Errorf("cannot serve: %w", err)
 	}

@@ -12,10 +12,7 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
 	"runtime/debug"
-
-	"golang.org/x/sys/unix"
 )
 
 func main() {
@@ -27,7 +24,8 @@ func main() {
 
 // run is main without the exit, so that test scripts can call it in process.
 func run(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	a := newApp(os.Stdout, os.Stderr)
+	ctx, stop := a.heed(context.Background())
 	defer stop()
-	return newApp(os.Stdout, os.Stderr).main(ctx, args)
+	return a.main(ctx, args)
 }

@@ -46,7 +46,11 @@ type meter struct {
 	begun, drawn, told time.Time
 	samples            []sample
 	begins             bool // and that was told
-	stop               func()
+	// open says that there is something to tell of, and step, if it is not
+	// empty, what that is instead of the parts.
+	open bool
+	step string
+	stop func()
 }
 
 // part is one of the parts.
@@ -154,6 +158,20 @@ func (m *meter) update(key string, now part) {
 	m.show(redraw)
 }
 
+// steps shows how far what comes before or after the parts is.
+func (m *meter) steps(doing string, done, all int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.open {
+		m.begin()
+	}
+	m.step = fmt.Sprintf("%s %d/%d %ss", doing, done, all, m.what)
+	m.show(redraw)
+	if done == all {
+		m.step = ""
+	}
+}
+
 // announce says that it begins: all parts of one call are known by now.
 func (m *meter) announce() {
 	if !m.begins && m.sum.total >= m.loud && m.width() == 0 {
@@ -166,7 +184,8 @@ func (m *meter) begin() {
 	m.begun, m.begins = m.now(), false
 	m.drawn, m.told = m.begun, m.begun
 	m.sum, m.ended, m.whole, m.samples = part{}, 0, 0, []sample{{m.begun, 0}}
-	if m.every != nil {
+	m.open = true
+	if m.every != nil && m.stop == nil {
 		m.stop = m.every(func() {
 			m.mu.Lock()
 			defer m.mu.Unlock()
@@ -178,7 +197,7 @@ func (m *meter) begin() {
 // show draws the line, where it has stood for a while.
 func (m *meter) show(after time.Duration) {
 	now := m.now()
-	if len(m.parts) == 0 || now.Sub(m.drawn) < after {
+	if len(m.parts) == 0 && m.step == "" || now.Sub(m.drawn) < after {
 		return
 	}
 	m.drawn = now
@@ -196,6 +215,9 @@ func (m *meter) show(after time.Duration) {
 
 // line says how far it is, in pieces of which the first ones matter most.
 func (m *meter) line() []string {
+	if m.step != "" {
+		return []string{m.step}
+	}
 	unit, name := unitOf(m.sum.total)
 	pieces := []string{
 		fmt.Sprintf("%s %d/%d %ss", m.doing, m.whole, len(m.parts), m.what),
@@ -261,7 +283,7 @@ func (m *meter) end() time.Duration {
 
 func (m *meter) endIf(over func() bool) (took time.Duration) {
 	m.mu.Lock()
-	if len(m.parts) == 0 || !over() {
+	if !m.open || !over() {
 		m.mu.Unlock()
 		return 0
 	}
@@ -269,6 +291,7 @@ func (m *meter) endIf(over func() bool) (took time.Duration) {
 	took = m.now().Sub(m.begun)
 	m.conclude(took)
 	clear(m.parts)
+	m.open, m.step = false, ""
 	stop := m.stop
 	m.stop = nil
 	m.mu.Unlock()
@@ -294,7 +317,7 @@ func (m *meter) conclude(took time.Duration) {
 	case len(failed) > 0:
 		slices.Sort(failed)
 		m.a.say("%s: %d of %s done; failed: %s", m.doing, m.whole, count(len(m.parts), m.what), some(failed))
-	case m.did != "" && m.whole == len(m.parts) && bytes >= m.loud:
+	case m.did != "" && len(m.parts) > 0 && m.whole == len(m.parts) && bytes >= m.loud:
 		m.a.say("%s %s, %s in %.1f s", m.did, count(m.whole, m.what), size(bytes), took.Seconds())
 	}
 }

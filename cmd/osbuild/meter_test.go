@@ -129,6 +129,51 @@ func TestMeter(t *testing.T) {
 	}
 }
 
+// TestMeterSteps holds that what comes before and after the parts is shown, too,
+// and that the parts are told of as if there were nothing else.
+func TestMeterSteps(t *testing.T) {
+	for _, test := range []struct {
+		summary string
+		width   int
+		want    string
+	}{
+		{"a terminal", 80, "\rasking 1/3 items\x1b[K\rasking 3/3 items\x1b[K" +
+			"\rpushing 0/1 items, 1.0/2.0 MiB, 341.3 KiB/s, 3 s left\x1b[K\rpushing 1/1 items, 2.0/2.0 MiB, 341.3 KiB/s\x1b[K" +
+			"\rtelling 2/3 items\x1b[K\r\x1b[Kpushed 1 item, 2.0 MiB in 9.0 s\n"},
+		{"no terminal", 0, "asking 3/3 items\npushing 1 item, 2.0 MiB\npushed 1 item, 2.0 MiB in 9.0 s\n"},
+	} {
+		t.Run(test.summary, func(t *testing.T) {
+			var out bytes.Buffer
+			m := newMeter(newApp(io.Discard, &out), "pushing", "pushed", "item", 0)
+			clock, ticking := time.Unix(0, 0), 0
+			m.now = func() time.Time { return clock }
+			m.width = func() int { return test.width }
+			m.every = func(func()) func() { ticking++; return func() { ticking-- } }
+			after := func(d time.Duration) *meter { clock = clock.Add(d); return m }
+			m.steps("asking", 0, 3)
+			after(5*time.Second).steps("asking", 1, 3)
+			m.steps("asking", 2, 3) // too soon to be shown
+			after(5*time.Second).steps("asking", 3, 3)
+			after(0).observe(moved(0, "a", 0, 2*mib).Transfer)
+			after(3 * time.Second).observe(moved(0, "a", mib, 2*mib).Transfer)
+			after(3 * time.Second).observe(moved(0, "a", 2*mib, 2*mib).Transfer)
+			m.steps("telling", 0, 3)
+			after(3*time.Second).steps("telling", 2, 3)
+			m.end()
+			if d := cmp.Diff(test.want, out.String()); d != "" || ticking != 0 {
+				t.Errorf("%s\n%q, %d", d, out.String(), ticking)
+			}
+			// Where nothing was to be done, nothing is told at the end.
+			out.Reset()
+			m.steps("asking", 0, 1)
+			m.steps("asking", 1, 1)
+			if m.end(); strings.Contains(out.String(), "pushed") || ticking != 0 {
+				t.Errorf("%q, %d", out.String(), ticking)
+			}
+		})
+	}
+}
+
 // TestMeterAgain holds that a meter of many calls ends with the last part that
 // is under way, and begins anew.
 func TestMeterAgain(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"hash"
 	"io"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -39,8 +40,7 @@ type PushOptions struct {
 	Jobs int
 	// Observe, if set, is told how far each archive is.
 	Observe Observer
-	// Steps, if set, is told how far what moves no archives is, by many
-	// goroutines.
+	// Steps, if set, is told how far what moves no archives is, in order.
 	Steps func(s Step, done, all int)
 }
 
@@ -201,9 +201,15 @@ func (p *push) counter(s Step, all int) (one func()) {
 	if p.o.Steps == nil || all == 0 {
 		return func() {}
 	}
-	var done atomic.Int64
-	p.o.Steps(s, 0, all)
-	return func() { p.o.Steps(s, int(done.Add(1)), all) }
+	var mu sync.Mutex
+	done := 0
+	p.o.Steps(s, done, all)
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		p.o.Steps(s, done, all)
+	}
 }
 
 // missing gives the items that the cache lacks, and those that it has.
