@@ -12,8 +12,10 @@ import (
 )
 
 // heapSize is the most of Go's heap that is left out of copies. The heap grows
-// upwards from a place that Go chooses at random, far from everything else: in
-// the lower half of the addresses, where the kernel maps nothing by itself.
+// upwards from a place that Go chooses at random in the lower half of the
+// addresses. What the kernel places by itself, and a child needs, lies far from
+// there: in the upper half, or without a limit for the stack anywhere (see
+// [heapApart]).
 const heapSize = 64 << 30
 
 // heapStart is where the heap begins, if what is allocated first is there. Were
@@ -23,6 +25,26 @@ var heapStart = func() uintptr {
 	first := make([]byte, 4096+len(os.Args))
 	return uintptr(unsafe.Pointer(unsafe.SliceData(first))) &^ (arena - 1)
 }()
+
+// heapApart says that the heap is far from what the kernel places by itself.
+// With no limit for the stack, see setrlimit(2), that is not sure; nor where the
+// kernel did not give Go the place that it chose.
+var heapApart = sync.OnceValue(farFromMappings)
+
+func farFromMappings() bool {
+	probe, err := unix.Mmap(-1, 0, 1, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return false
+	}
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(probe)))
+	return unix.Munmap(probe) == nil && apart(heapStart, at)
+}
+
+// apart says whether nothing is left out that lies near a place. A process maps
+// much less than heapSize, upwards or downwards.
+func apart(start, place uintptr) bool {
+	return place+heapSize < start || start+2*heapSize < place
+}
 
 // heapless counts who forks without Go's heap at the moment.
 var heapless struct {
@@ -36,8 +58,9 @@ var heapless struct {
 // of a start. Package syscall needs the heap in some of its own forks, those
 // into a new user namespace; so it does not stay left out.
 func withoutHeap() (again func()) {
-	if sharedMemory == 0 {
-		return func() {} // the stack of a child is there
+	// The stack of a child may be there.
+	if sharedMemory == 0 || !heapApart() {
+		return func() {}
 	}
 	heapless.Lock()
 	defer heapless.Unlock()

@@ -8,8 +8,10 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,5 +59,44 @@ func TestHeapIsCopiedAgain(t *testing.T) {
 	second()
 	if err := fork(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Where the heap lies near what a child needs, it is copied: children that lack
+// their own stack would end at once.
+func TestHeapNearMappings(t *testing.T) {
+	const g = 1 << 30
+	for _, tt := range []struct {
+		summary      string
+		start, place uintptr
+		want         bool
+	}{
+		{"the usual places", 0xc0 << 32, 0x7fff << 32, true},
+		{"mappings far below", 0x2000 << 32, 0x1555 << 32, true},
+		{"just above what is left out", 100 * g, 164*g + 1, false},
+		{"mappings that grow down into it", 100 * g, 220 * g, false},
+		{"mappings that grow up into it", 100 * g, 50 * g, false},
+		{"within", 100 * g, 101 * g, false},
+	} {
+		if got := apart(tt.start, tt.place); got != tt.want {
+			t.Errorf("%s: %v", tt.summary, got)
+		}
+	}
+	r := newRig(t, nil)
+	b, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Munmap(b); err != nil {
+			t.Error(err)
+		}
+	}()
+	start, was := heapStart, heapApart
+	defer func() { heapStart, heapApart = start, was }()
+	heapStart = uintptr(unsafe.Pointer(unsafe.SliceData(b)))&^(1<<26-1) - 4*g
+	heapApart = sync.OnceValue(farFromMappings)
+	if out, exit, err := r.eval(r.program("echo up")); err != nil || exit.Code != 0 || out != "up\n" {
+		t.Errorf("got %q, %+v, %v", out, exit, err)
 	}
 }
