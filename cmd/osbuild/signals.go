@@ -28,7 +28,7 @@ const (
 // after itself. The second one ends the program as if nobody had heard the
 // first. What is left behind is no more than after a crash.
 func (a *app) heed(parent context.Context) (ctx context.Context, stop func()) {
-	ctx, cancel := context.WithCancel(parent)
+	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	over := make(chan struct{})
@@ -41,7 +41,7 @@ func (a *app) heed(parent context.Context) (ctx context.Context, stop func()) {
 			case s := <-signals:
 				if first.IsZero() {
 					first = time.Now()
-					cancel()
+					cancel(wish{s.(syscall.Signal)})
 				} else if time.Since(first) >= sameWish {
 					a.endBy(s.(syscall.Signal))
 				}
@@ -51,9 +51,17 @@ func (a *app) heed(parent context.Context) (ctx context.Context, stop func()) {
 	return ctx, func() {
 		signal.Stop(signals)
 		close(over)
-		cancel()
+		cancel(nil)
 	}
 }
+
+// wish is the cause of a context that a signal has ended.
+type wish struct{ syscall.Signal }
+
+func (w wish) Error() string { return "interrupted (" + w.Signal.String() + ")" }
+
+// Is makes it a context.Canceled.
+func (w wish) Is(target error) bool { return target == context.Canceled }
 
 // endBy ends the program by a signal.
 func (a *app) endBy(s syscall.Signal) {
