@@ -175,7 +175,9 @@ func (s *Store) adopt(ctx context.Context, i Info) error {
 }
 
 func (s *Store) adoptLocked(i Info) error {
-	if _, err := os.Lstat(s.Physical(i.Path)); err != nil {
+	place := s.Physical(i.Path)
+	st, err := os.Lstat(place)
+	if err != nil {
 		return err
 	}
 	s.registering.RLock()
@@ -186,6 +188,13 @@ func (s *Store) adoptLocked(i Info) error {
 	}
 	i.session = session
 	i.Registered = time.Now().UTC().Truncate(time.Second)
+	if st.IsDir() && st.Mode().Perm() != modeDir {
+		// Who registered it died between the renaming, which needs a folder
+		// that is writable, and this.
+		if err := s.fs.Chmod(place, modeDir); err != nil {
+			return err
+		}
+	}
 	if err := s.writeFile(s.at(tempFolder), s.infoPath(i.Path), i.Encode()); err != nil {
 		return err
 	}

@@ -330,6 +330,10 @@ func TestRebuild(t *testing.T) {
 	if err := os.WriteFile(s.Root()+"/db/index.log", []byte("junk"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	// As a registration leaves it that dies in the middle.
+	if err := os.Chmod(s.Physical(p["tree"]), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	// One is damaged, so that what needs it goes too; one has no name.
 	harm(t, s.Physical(p["referring"]), func() error { return os.WriteFile(s.Physical(p["referring"]), []byte("other"), 0o444) })
 	if err := os.Mkdir(s.Root()+"/store/junk", 0o755); err != nil {
