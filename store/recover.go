@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"osbuild/store/fsys"
+	"osbuild/store/nar"
 )
 
 // recover checks what former boots left not durable. Other processes that
@@ -173,10 +175,17 @@ func (s *Store) mend(boots []string) error {
 // to what is not valid then.
 func (s *Store) discardDamaged(infos []Info) error {
 	for _, i := range infos {
-		if problems := s.checkTree(context.Background(), i, true, nil); len(problems) > 0 {
-			if err := s.discard(i); err != nil {
-				return err
+		problems := s.checkTree(context.Background(), i, true, nil)
+		if len(problems) == 0 {
+			continue
+		}
+		if slices.ContainsFunc(problems, func(p Problem) bool { return p.Kind == ProblemUnread }) {
+			if err := s.unreadable(i); err != nil {
+				return fmt.Errorf("cannot check %s after an unclean boot: %w", i.Path, err)
 			}
+		}
+		if err := s.discard(i); err != nil {
+			return err
 		}
 	}
 	for again := true; again; {
@@ -189,6 +198,18 @@ func (s *Store) discardDamaged(infos []Info) error {
 				}
 				again = true
 			}
+		}
+	}
+	return nil
+}
+
+// unreadable is the error of reading a tree where that says something of this
+// process, and nothing of the tree.
+func (s *Store) unreadable(i Info) error {
+	_, _, err := nar.Hash(context.Background(), s.Physical(i.Path), nil)
+	for _, own := range []error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EACCES, unix.EPERM} {
+		if errors.Is(err, own) {
+			return err
 		}
 	}
 	return nil

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"osbuild/store"
 )
 
@@ -213,6 +215,44 @@ func TestUncleanBoot(t *testing.T) {
 	r, err := s.Verify(context.Background(), store.VerifyOptions{Contents: true})
 	if err != nil || len(r.Problems) != 1 || r.Problems[0].Path != durable {
 		t.Errorf("%v, %v", r.Problems, err)
+	}
+}
+
+// What a process without free descriptors cannot read is not taken for damaged.
+func TestUncleanBootWithoutDescriptors(t *testing.T) {
+	s := open(t)
+	l := lease(t, s)
+	deep := t.TempDir()
+	if err := os.MkdirAll(deep+strings.Repeat("/d", 40), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	i, err := s.AddTree(t.Context(), l, "deep", deep, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	otherBoot(t, s)
+	used, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	few := limit
+	few.Cur = uint64(len(used) + 20)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	_, cause := store.Open(s.Root(), store.Options{})
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(cause, unix.EMFILE) {
+		t.Errorf("with few descriptors: %v", cause)
+	}
+	if s := openAt(t, s.Root()); !s.Valid(i.Path) {
+		t.Error("it is gone")
 	}
 }
 

@@ -329,9 +329,11 @@ func ReadContent(path string, size int64, buf []byte, emit func(p []byte) ([]byt
 	}
 }
 
+// openat does not wait for a writer either, where a named pipe has taken the
+// place of a file: see fifo(7).
 func openat(dir int, name string, flags int) (fd int, err error) {
 	err = retry(func() (err error) {
-		fd, err = unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|flags, 0)
+		fd, err = unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK|flags, 0)
 		return err
 	})
 	return fd, err

@@ -7,10 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"osbuild/store/nar"
 )
@@ -79,5 +82,24 @@ func TestListErrors(t *testing.T) {
 	}
 	if _, err := nar.List(t.Context(), dir, nil); !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), dir+"/closed") {
 		t.Errorf("a closed folder: %v", err)
+	}
+}
+
+// A named pipe that has taken the place of a file makes nobody wait.
+func TestPipeInsteadOfFile(t *testing.T) {
+	file := t.TempDir() + "/file"
+	if err := os.WriteFile(file, []byte("text"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := nar.List(t.Context(), file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(file), unix.Mkfifo(file, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	err = tree.Encode(t.Context(), nar.NewEncoder(io.Discard), tree.FileContents(t.Context()), nil)
+	if err == nil || !strings.Contains(err.Error(), "it changed while it was read") {
+		t.Error(err)
 	}
 }
