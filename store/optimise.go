@@ -163,9 +163,10 @@ func (o *optimiser) file(ctx context.Context, path string, own *unix.Stat_t) (st
 	// The name alone proves nothing.
 	good := st.Mode == own.Mode && st.Size == own.Size && o.mine(&st) && st.Nlink < fullLink
 	if good && inodeOf(&st) != inodeOf(own) {
-		if good, err = sameBytes(link, path); err != nil {
+		good, err = sameBytes(link, path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
-		}
+		} // or else a collection has just removed the name
 	}
 	switch {
 	case !good:
