@@ -6,6 +6,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"osbuild/store"
+	"osbuild/store/fsys"
 )
 
 func gc(t *testing.T, s *store.Store, o store.GCOptions) []string {
@@ -279,4 +281,50 @@ func TestGCStray(t *testing.T) {
 	}
 	text(t, s, l, "x", "x")
 	mustVerify(t, s)
+}
+
+// Wherever the making of a root ends, there is no link that a collection does
+// not heed.
+func TestRootBrokenOff(t *testing.T) {
+	for _, before := range []string{"nothing", "another"} {
+		for last, done := int64(0), false; !done; last++ {
+			s := open(t)
+			link := filepath.Join(t.TempDir(), "link")
+			l := lease(t, s)
+			p, other := text(t, s, l, "text", "1"), text(t, s, l, "other", "2")
+			if before == "another" {
+				if err := s.AddRoot(link, other); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f := &fsys.Fault{FS: fsys.OS{}, Before: func(n int64, _, _ string) error {
+				if n > last {
+					return fsys.ErrStopped
+				}
+				return nil
+			}}
+			broken, err := store.Open(s.Root(), store.Options{FS: f})
+			if err != nil {
+				if !errors.Is(err, fsys.ErrStopped) {
+					t.Fatal(err)
+				}
+				continue
+			}
+			done = broken.AddRoot(link, p) == nil
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			gc(t, s, store.GCOptions{})
+			target, err := os.Readlink(link)
+			if errors.Is(err, fs.ErrNotExist) && before == "nothing" && !done {
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if kept, _, err := s.Resolve(target); err != nil || !s.Valid(kept) {
+				t.Errorf("%s before, ended after %d operations: the link leads to %s, which is gone (%v)", before, last, target, err)
+			}
+		}
+	}
 }

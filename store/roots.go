@@ -61,10 +61,12 @@ func (s *Store) addRoot(link string, p Path) error {
 			return fmt.Errorf("%s is not valid: %w", p, ErrNotFound)
 		}
 		name := randomName()
-		if err := s.replaceLink(s.Physical(p), abs, abs+"."+name); err != nil {
+		// The entry first: there must never be a link of which the store does not
+		// know. An entry without its link goes with the next collection.
+		if err := s.replaceLink(abs, entry, s.at(tempFolder, name)); err != nil {
 			return err
 		}
-		return s.replaceLink(abs, entry, s.at(tempFolder, name))
+		return s.replaceLink(s.Physical(p), abs, abs+"."+name)
 	})
 }
 
