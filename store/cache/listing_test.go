@@ -25,7 +25,7 @@ func FuzzListing(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, target string, content []byte, executable bool) {
 		if name == "" || name == "." || name == ".." || name == "link" || len(name) > 255 || strings.ContainsAny(name, "/\x00") ||
 			target == "" || len(target) > 4000 || strings.Contains(target, "\x00") {
-			t.Skip("no file has this name, or no link this target")
+			return // no file has this name, or no link this target
 		}
 		dir := filepath.Join(t.TempDir(), "tree")
 		mode := os.FileMode(0o644)
